@@ -1,0 +1,120 @@
+"""Frozen settings that refuse unknown fields, and the functions that read and write them.
+
+Settings travel as plain mappings (YAML recipes, JSON cards) and become dataclasses once, at the
+edge. They stop at the builders: no module, engine or reader ever takes one of these objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from stemlight.errors import ConfigError, did_you_mean
+
+__all__ = ["ChunkConfig", "Packing", "StftConfig", "from_mapping", "to_mapping"]
+
+T = TypeVar("T")
+
+Packing = Literal["complex-major", "channel-major"]
+"""Order of the real planes of a complex spectrogram.
+
+complex-major: [Re L, Re R, Im L, Im R] (LaSAFT family); channel-major: [Re L, Im L, Re R, Im R]
+(MDX-Net family). With stereo both have four planes, so a mix-up runs and sounds bad.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StftConfig:
+    """Short-time Fourier transform with a periodic Hann window and reflected, centred frames."""
+
+    n_fft: int
+    hop_samples: int
+    packing: Packing = "complex-major"
+    kept_bins: int | None = None  # None: all n_fft // 2 + 1; bins above are zero in the estimates
+
+    def __post_init__(self) -> None:
+        all_bins = self.n_fft // 2 + 1
+        if self.n_fft < 2 or self.n_fft % 2:
+            raise ConfigError(f"n_fft must be an even number of at least 2, not {self.n_fft}")
+        if not 0 < self.hop_samples <= self.n_fft // 2:
+            raise ConfigError(
+                f"hop_samples must lie in 1..{self.n_fft // 2} for n_fft {self.n_fft}, "
+                f"not {self.hop_samples}"
+            )
+        if self.kept_bins is not None and not 0 < self.kept_bins <= all_bins:
+            raise ConfigError(
+                f"kept_bins must lie in 1..{all_bins} for n_fft {self.n_fft}, not {self.kept_bins}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkConfig:
+    """How a long signal is cut into windows of equal length; see `stemlight.chunking`."""
+
+    chunk_samples: int
+    trim_samples: int
+    overlap_samples: int
+
+
+def from_mapping(kind: type[T], mapping: Mapping[str, Any]) -> T:
+    """Build the dataclass `kind` from a mapping, nested dataclasses included.
+
+    Raises:
+        ConfigError: a field is unknown (with the closest known name), missing, or of a wrong type.
+    """
+    name = kind.__name__
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{name} needs a mapping of fields, not {mapping!r}")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in fields:
+            hint = did_you_mean(str(key), fields)
+            raise ConfigError(
+                f"{name} has no field {key!r}{hint or '; it has ' + ', '.join(fields)}"
+            )
+    for field in fields.values():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and field.name not in mapping:
+            raise ConfigError(f"{name} needs the field {field.name!r}")
+    return kind(
+        **{key: _convert(f"{name}.{key}", hints[key], value) for key, value in mapping.items()}
+    )
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Turn a dataclass into plain values that JSON and YAML can hold; `from_mapping` reads it."""
+    return dataclasses.asdict(config)
+
+
+def _convert(where: str, hint: Any, value: Any) -> Any:
+    """Check `value` against a type hint; widen int to float, lists to tuples, mappings to configs."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(where, next(a for a in arguments if a is not type(None)), value)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{where} must be one of {', '.join(arguments)}, not {value!r}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(where, arguments[0], item) for item in value)
+    if origin is dict and isinstance(value, Mapping):
+        return {key: _convert(f"{where}.{key}", arguments[1], item) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return from_mapping(hint, value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = origin or hint
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        raise ConfigError(f"{where} must be {expected.__name__}, not {value!r}")
+    return value
