@@ -1,0 +1,1 @@
+"""Networks, assembled from blocks by builders, and their named presets."""

@@ -1,0 +1,85 @@
+"""The two ends of a network: planes to features, and features to estimated planes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from stemlight.blocks.tfc_tdf import conv_norm
+from stemlight.shapes import Float
+
+__all__ = ["Estimate", "FoldedHead", "FoldedTail", "apply_estimate", "pair_bins_head", "pair_bins_tail"]
+
+Planes = Float[Tensor, "batch planes frames bins"]
+Features = Float[Tensor, "batch features frames bins"]
+
+Estimate = Literal["mapping", "masking", "gain"]
+"""What the network's output is: the planes of the source itself (mapping), a factor for each of
+the mixture's planes (masking), or one gain in 0..1 for both parts of each channel (gain)."""
+
+_QUIETEST = 1e-7  # power of a bin below which level differences carry nothing; keeps sqrt smooth
+
+
+def pair_bins_head(n_planes: int, n_features: int, activation: str) -> nn.Sequential:
+    """Read neighbouring bins in pairs: `bins` become `bins - 1`, an even number."""
+    return conv_norm(nn.Conv2d(n_planes, n_features, kernel_size=(1, 2)), n_features, activation)
+
+
+def pair_bins_tail(n_features: int, n_planes: int) -> nn.Module:
+    """Undo the shape of `pair_bins_head`: `bins` become `bins + 1`."""
+    return nn.Conv2d(n_features, n_planes, kernel_size=(1, 2), padding=(0, 1))
+
+
+class FoldedHead(nn.Module):
+    """Compressed magnitudes of left, right, middle and side, with neighbouring bins as features.
+
+    The fourth root of the power halves the range in decibels, so that quiet high bins count
+    beside loud low ones; middle and side bring the phase between the channels, which is all of the
+    phase that a gain can use. Every bin has its own scale and offset, learned. Folding `fold` bins
+    into features makes all further maps `fold` times smaller.
+    """
+
+    def __init__(self, n_features: int, n_bins: int, *, fold: int, activation: str) -> None:
+        super().__init__()
+        self.fold = fold
+        self.bin_scale = nn.Parameter(torch.ones(n_bins))
+        self.bin_offset = nn.Parameter(torch.zeros(n_bins))
+        self.mix = conv_norm(nn.Conv2d(4 * fold, n_features, kernel_size=1), n_features, activation)
+
+    def forward(self, planes: Planes) -> Features:
+        """Map complex-major stereo planes to features."""
+        left_right = rearrange(planes, "b (complex c) t bins -> complex b c t bins", c=2)
+        left, right = left_right[:, :, :1], left_right[:, :, 1:]
+        views = torch.cat((left, right, left + right, left - right), dim=2)
+        power = views[0].square() + views[1].square()
+        compressed = torch.sqrt(torch.sqrt(power + _QUIETEST)) * self.bin_scale + self.bin_offset
+        features: Tensor = self.mix(
+            rearrange(compressed, "b view t (bins fold) -> b (view fold) t bins", fold=self.fold)
+        )
+        return features
+
+
+class FoldedTail(nn.Module):
+    """Features to one output per channel and bin; undoes the shape of `FoldedHead`."""
+
+    def __init__(self, n_features: int, n_channels: int, *, fold: int) -> None:
+        super().__init__()
+        self.fold = fold
+        self.mix = nn.Conv2d(n_features, n_channels * fold, kernel_size=1)
+
+    def forward(self, features: Features) -> Float[Tensor, "batch channels frames bins"]:
+        """Spread the folded bins out again."""
+        return rearrange(self.mix(features), "b (c fold) t bins -> b c t (bins fold)", fold=self.fold)
+
+
+def apply_estimate(estimate: Estimate, planes: Planes, output: Tensor) -> Planes:
+    """Turn the network's output into estimated planes of the source."""
+    if estimate == "mapping":
+        return output
+    if estimate == "masking":
+        return planes * output
+    gain = torch.sigmoid(output)
+    return planes * repeat(gain, "b c t bins -> b (complex c) t bins", complex=2)

@@ -1,0 +1,276 @@
+"""Separates a signal that arrives in blocks, in memory that does not depend on its length.
+
+    block -> resample to the model's rate -> cut into windows -> channel groups -> backend
+          -> channels again -> overlap-add -> resample back -> stems
+          -> wait as long as the stems take -> minus the stems -> complement
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from stemlight.audio import StreamResampler
+from stemlight.chunking import ChunkCutter, ChunkPlan, OverlapAdder
+from stemlight.errors import UsageError
+from stemlight.separation.backend import Backend
+from stemlight.separation.batching import WindowBatcher
+from stemlight.separation.checks import (
+    check_complement,
+    check_mixture,
+    check_sample_rate,
+    check_sources,
+    finite_float32,
+)
+from stemlight.separation.layouts import layout_for
+from stemlight.shapes import Float32
+
+__all__ = ["SeparationStream"]
+
+_LEAST_PIECE_SAMPLES = 4096  # below, the calls cost more than the memory they save
+
+
+class SeparationStream:
+    """One signal on its way through a backend: blocks in, as many samples of every stem out.
+
+    `Separator.stream` makes it. Stems have the mixture's channel layout, sample rate and time (zero
+    lag: sample n of a stem is sample n of the mixture), but arrive later than it, once the windows
+    around them are complete; `flush` gives the rest. Entering the stream starts a signal, leaving
+    it drops what was not flushed.
+
+    Raises:
+        UsageError: an unknown or repeated source, or a number of channels or a sample rate that
+            does not exist.
+    """
+
+    # Seven parameters, one more than the house allows: each is one independent choice of the
+    # caller of `Separator`, who sees them four and three at a time.
+    def __init__(
+        self,
+        backend: Backend,
+        chunk_plan: ChunkPlan,
+        *,
+        channels: int,
+        sources: Sequence[str] | None = None,
+        sample_rate_hz: int | None = None,
+        batch_size: int = 1,
+        complement: str | None = None,
+    ) -> None:
+        self._backend = backend
+        self._plan = chunk_plan
+        self._layout = layout_for(channels)
+        self._sources = check_sources(sources, backend.sources)
+        self._sample_rate_hz = check_sample_rate(
+            backend.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
+        )
+        self._batch_size = batch_size
+        check_complement(complement, backend.sources)
+        self._complement = complement
+        self._state: _State | None = None
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of what `push` and `flush` return: the asked sources, then the complement."""
+        return self._sources if self._complement is None else (*self._sources, self._complement)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the mixture and of every stem."""
+        return self._sample_rate_hz
+
+    @property
+    def lag_samples(self) -> int:
+        """How many samples per channel were pushed and not given back yet: what the stream holds.
+
+        At the model's rate it stays below `kept_samples + trim_samples` of the plan, plus one
+        `hop_samples` for every window that waits for its batch to fill.
+        """
+        return 0 if self._state is None else self._state.n_in - self._state.n_out
+
+    def __enter__(self) -> Self:
+        if self._state is not None:
+            raise UsageError("this stream is entered already; make one stream for each signal")
+        n_channels, model_rate_hz = self._layout.n_channels, self._backend.sample_rate_hz
+        n_stem_channels = len(self._sources) * n_channels
+        self._state = _State(
+            to_model=StreamResampler(n_channels, self._sample_rate_hz, model_rate_hz),
+            cutter=ChunkCutter(self._plan, n_channels),
+            batcher=WindowBatcher(
+                self._backend, self._layout, sources=self._sources, batch_size=self._batch_size
+            ),
+            adder=OverlapAdder(self._plan),
+            from_model=StreamResampler(n_stem_channels, model_rate_hz, self._sample_rate_hz),
+            mixture=None if self._complement is None else _SampleQueue(n_channels),
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._state = None
+
+    def push(self, block: np.ndarray) -> dict[str, Float32[np.ndarray, "channels samples"]]:
+        """Take the next samples of the mixture and return the next finished ones of every stem.
+
+        `block` is floating point of the shape (channels, samples), of any length, and may be reused
+        by the caller. What returns is often empty, then a window's worth.
+
+        Raises:
+            InputError: a sample is NaN or infinite; the block was not taken and the stream is
+                as it was.
+            UsageError: the block has another shape or dtype, or the stream is not entered,
+                was flushed or has failed.
+        """
+        state = self._ready()
+        check_mixture(block)
+        if block.shape[0] != self._layout.n_channels:
+            raise UsageError(
+                f"the block has {block.shape[0]} channels but this stream was made for "
+                f"{self._layout.n_channels}; make another with stream(channels={block.shape[0]})"
+            )
+        samples = finite_float32(
+            block, first_sample=state.n_in, sample_rate_hz=self._sample_rate_hz
+        )
+        # A long block goes in pieces of about one hop, so that only its results are held whole.
+        hop_seconds = self._plan.hop_samples / self._backend.sample_rate_hz
+        n_piece = max(_LEAST_PIECE_SAMPLES, int(hop_seconds * self._sample_rate_hz))
+        state.phase = "failed"  # unless the end is reached: half a block may have gone in
+        pieces = [
+            self._advance(state, samples[:, first : first + n_piece])
+            for first in range(0, max(1, samples.shape[1]), n_piece)
+        ]
+        state.phase = "open"
+        return self._named(pieces)
+
+    def flush(self) -> dict[str, Float32[np.ndarray, "channels samples"]]:
+        """End the signal and return the rest: in all, as many samples as were pushed.
+
+        Raises:
+            UsageError: the stream is not entered, was flushed already or has failed.
+        """
+        state = self._ready()
+        state.phase = "failed"  # unless the end is reached
+        windows = state.cutter.push(state.to_model.flush())
+        state.adder.end_at(state.cutter.n_samples)
+        windows += state.cutter.flush()
+        finished = [state.adder.push(stems) for stems in self._separate(state, windows)]
+        finished += [state.adder.push(stems) for stems in state.batcher.flush()]
+        if state.cutter.n_windows:
+            finished.append(state.adder.flush())
+        resampled = [self._resample(state, finished), self._unflatten(state.from_model.flush())]
+        rest = np.concatenate(resampled, axis=-1)
+        # Both resamplers round the length up, so there may be a sample too many, never too few.
+        n_rest = state.n_in - state.n_out
+        assert rest.shape[-1] >= n_rest, f"{n_rest - rest.shape[-1]} samples were lost"
+        stems = self._give(state, rest[..., :n_rest])
+        state.phase = "flushed"
+        return self._named([stems])
+
+    def _ready(self) -> _State:
+        """Return the state if it can take samples."""
+        if self._state is None:
+            raise UsageError("this stream is not entered; use `with separator.stream(...) as ...:`")
+        if self._state.phase == "flushed":
+            raise UsageError("this stream was flushed and takes no more; make a new one")
+        if self._state.phase == "failed":
+            raise UsageError("this stream failed earlier and its stems end there; make a new one")
+        return self._state
+
+    def _advance(
+        self, state: _State, block: Float32[np.ndarray, "channels samples"]
+    ) -> Float32[np.ndarray, "stems channels samples"]:
+        state.n_in += block.shape[1]
+        if state.mixture is not None:
+            state.mixture.push(block)
+        windows = state.cutter.push(state.to_model.push(block))
+        finished = [state.adder.push(stems) for stems in self._separate(state, windows)]
+        return self._give(state, self._resample(state, finished))
+
+    def _separate(
+        self, state: _State, windows: Iterable[Float32[np.ndarray, "channels samples"]]
+    ) -> Iterable[Float32[np.ndarray, "sources channels samples"]]:
+        """Yield separated windows one by one, so that they need not all be held."""
+        for window in windows:
+            yield from state.batcher.push(window)
+
+    def _resample(
+        self, state: _State, finished: Sequence[Float32[np.ndarray, "sources channels _"]]
+    ) -> Float32[np.ndarray, "sources channels samples"]:
+        """Bring finished samples back to the mixture's rate, all sources in one resampler."""
+        if not finished:
+            return self._unflatten(np.zeros((len(self._sources) * self._layout.n_channels, 0)))
+        stems = finished[0] if len(finished) == 1 else np.concatenate(finished, axis=-1)
+        return self._unflatten(state.from_model.push(stems.reshape(-1, stems.shape[-1])))
+
+    def _unflatten(self, flat: np.ndarray) -> Float32[np.ndarray, "sources channels samples"]:
+        shape = (len(self._sources), self._layout.n_channels, flat.shape[-1])
+        return flat.astype(np.float32, copy=False).reshape(shape)
+
+    def _give(
+        self, state: _State, stems: Float32[np.ndarray, "sources channels samples"]
+    ) -> Float32[np.ndarray, "stems channels samples"]:
+        """Count what goes out, and add the complement: the same samples of the mixture, less it."""
+        state.n_out += stems.shape[-1]
+        assert state.n_out <= state.n_in, f"{state.n_out} samples out of {state.n_in}"
+        if state.mixture is None:
+            return stems
+        rest = state.mixture.pop(stems.shape[-1])
+        for stem in stems:
+            rest -= stem
+        return np.concatenate([stems, rest[np.newaxis]])
+
+    def _named(
+        self, pieces: Sequence[Float32[np.ndarray, "stems channels _"]]
+    ) -> dict[str, Float32[np.ndarray, "channels samples"]]:
+        stems = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+        return dict(zip(self.stems, stems, strict=True))
+
+
+@dataclass
+class _State:
+    """All that a stream remembers between two pushes."""
+
+    to_model: StreamResampler
+    cutter: ChunkCutter
+    batcher: WindowBatcher
+    adder: OverlapAdder
+    from_model: StreamResampler
+    mixture: _SampleQueue | None
+    n_in: int = 0
+    n_out: int = 0
+    phase: Literal["open", "flushed", "failed"] = "open"
+
+
+class _SampleQueue:
+    """First in, first out, in one array that grows to twice of what ever waited at once."""
+
+    def __init__(self, n_channels: int) -> None:
+        self._samples = np.empty((n_channels, _LEAST_PIECE_SAMPLES), np.float32)
+        self._first = 0
+        self._stop = 0
+
+    def push(self, block: Float32[np.ndarray, "channels samples"]) -> None:
+        n_waiting = self._stop - self._first
+        if self._stop + block.shape[1] > self._samples.shape[1]:
+            # Moving costs nothing in the long run: the array is at least half free afterwards.
+            n_needed = 2 * (n_waiting + block.shape[1])
+            moved = self._samples
+            if n_needed > moved.shape[1]:
+                moved = np.empty((moved.shape[0], n_needed), np.float32)
+            moved[:, :n_waiting] = self._samples[:, self._first : self._stop]
+            self._samples, self._first, self._stop = moved, 0, n_waiting
+        self._samples[:, self._stop : self._stop + block.shape[1]] = block
+        self._stop += block.shape[1]
+
+    def pop(self, n_samples: int) -> Float32[np.ndarray, "channels samples"]:
+        assert n_samples <= self._stop - self._first
+        popped = self._samples[:, self._first : self._first + n_samples].copy()
+        self._first += n_samples
+        return popped

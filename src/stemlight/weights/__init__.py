@@ -1,0 +1,1 @@
+"""Cards, checkpoints, official weights and exports: everything a model is stored in."""
