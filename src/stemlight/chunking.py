@@ -77,7 +77,7 @@ class ChunkPlan:
     def n_chunks(self, n_samples: int) -> int:
         """Return the fewest windows whose kept regions cover `n_samples`; 0 for an empty signal.
 
-        The fewest, so every one contributes a sample that no other has.
+        The fewest, so without any one of them a part of the signal would be missing or unfaded.
         """
         if n_samples < 0:
             raise UsageError(f"n_samples must be at least 0, not {n_samples}")
@@ -97,7 +97,7 @@ class ChunkPlan:
         return (n_chunks - 1) * self.hop_samples + self.chunk_samples if n_chunks else 0
 
 
-def fade_in_weights(overlap_samples: int) -> Float32[np.ndarray, "samples"]:
+def fade_in_weights(overlap_samples: int) -> Float32[np.ndarray, " samples"]:
     """Return a rising squared sine whose sum with its own reverse is exactly one, in float32.
 
     Sampled at the middle of each step: `sin(pi/2 * (i + 1/2) / overlap_samples) ** 2`.
@@ -105,12 +105,10 @@ def fade_in_weights(overlap_samples: int) -> Float32[np.ndarray, "samples"]:
     steps = (np.arange(overlap_samples) + 0.5) / max(overlap_samples, 1)
     weights = (np.sin(0.5 * np.pi * steps) ** 2).astype(np.float32)
     # The lower half is one minus the upper half: for 1/2 <= w <= 1 the difference 1 - w has no
-    # rounding error (Sterbenz), so neither has the sum.
+    # rounding error (Sterbenz), so neither has the sum. The middle of an odd number is 1/2.
     n_upper = overlap_samples // 2
     if n_upper:
         weights[:n_upper] = np.float32(1.0) - weights[: -n_upper - 1 : -1]
-    if overlap_samples % 2:
-        weights[n_upper] = 0.5
     return weights
 
 
@@ -276,7 +274,7 @@ class OverlapAdder:
 
     def _give(
         self, finished: Float32[np.ndarray, "*leading samples"]
-    ) -> Float32[np.ndarray, "*leading samples"]:
+    ) -> Float32[np.ndarray, "*leading given_samples"]:
         """Cut at the signal's end, where it is known, and count."""
         if self._end is not None:
             finished = finished[..., : self._end - self._n_given]

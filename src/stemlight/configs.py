@@ -15,7 +15,18 @@ from typing import Any, Literal, TypeVar
 
 from stemlight.errors import ConfigError, did_you_mean
 
-__all__ = ["ChunkConfig", "Packing", "StftConfig", "from_mapping", "to_mapping"]
+__all__ = [
+    "ChunkConfig",
+    "ConditionedUNetConfig",
+    "Estimate",
+    "LatentOrder",
+    "ModelConfig",
+    "Packing",
+    "StftConfig",
+    "from_mapping",
+    "merge",
+    "to_mapping",
+]
 
 T = TypeVar("T")
 
@@ -25,6 +36,15 @@ Packing = Literal["complex-major", "channel-major"]
 complex-major: [Re L, Re R, Im L, Im R] (LaSAFT family); channel-major: [Re L, Im L, Re R, Im R]
 (MDX-Net family). With stereo both have four planes, so a mix-up runs and sounds bad.
 """
+
+LatentOrder = Literal["latents-first", "units-first"]
+"""How the narrow layer of a LightSAFT lays out its outputs: all units of one latent source together
+(latents-first, LightSAFT) or all latent sources of one unit together (units-first, LASAFT-Net-v2).
+Weights trained with one do not work with the other."""
+
+Estimate = Literal["mapping", "masking", "gain"]
+"""What a network's output is: the planes of the source itself (mapping), a factor for each of the
+mixture's planes (masking), or one gain in 0..1 for both parts of each channel (gain)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +80,82 @@ class ChunkConfig:
     overlap_samples: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConditionedUNetConfig:
+    """All that tells one conditioned U-Net from another.
+
+    `features` holds one width for all levels, or one for each level and, last, the middle.
+    """
+
+    n_blocks: int  # encoders, middle and decoders together: odd
+    features: tuple[int, ...]
+    n_tfc_layers: int
+    n_latents: int  # |S_L| in the paper
+    key_dim: int  # d_k in the paper
+    embedding_dim: int
+    n_sources: int = 4
+    n_planes: int = 4
+    latent_blocks: Literal["all", "decoder"] = "decoder"
+    conditioner: Literal["shared", "per-block"] = "per-block"
+    latent_order: LatentOrder = "units-first"
+    norm_after_widening: bool = False
+    query_listens: bool = False
+    key_listens: bool = False
+    bn_factor: int = 16
+    min_bn_units: int = 16
+    bias: bool = False
+    activation: str = "relu"
+    resampling_activation: str = "relu"
+    bins_per_fold: int | None = None  # None: the papers' head, which reads bins in pairs
+    merge_skip: Literal["concatenate", "multiply"] = "concatenate"
+    estimate: Estimate = "mapping"
+
+    def __post_init__(self) -> None:
+        n_levels = self.n_blocks // 2
+        if self.n_blocks < 3 or self.n_blocks % 2 == 0:
+            raise ConfigError(f"n_blocks must be an odd number of at least 3, not {self.n_blocks}")
+        if len(self.features) not in (1, n_levels + 1):
+            raise ConfigError(
+                f"features needs 1 width or {n_levels + 1} (one per level and the middle) "
+                f"for n_blocks {self.n_blocks}, not {len(self.features)}"
+            )
+        if (self.estimate == "gain") != (self.bins_per_fold is not None):
+            raise ConfigError(
+                f"estimate 'gain' and bins_per_fold belong together; got {self.estimate!r} with "
+                f"bins_per_fold {self.bins_per_fold}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A whole model: what it hears, how it sees a window, its network, and what it gives."""
+
+    stft: StftConfig
+    network: ConditionedUNetConfig
+    chunk: ChunkConfig
+    sources: tuple[str, ...] = ("vocals", "drums", "bass", "other")
+    sample_rate_hz: int = 44_100
+
+    def __post_init__(self) -> None:
+        if len(self.sources) != self.network.n_sources:
+            raise ConfigError(
+                f"{len(self.sources)} sources ({', '.join(self.sources)}) do not fit a network of "
+                f"{self.network.n_sources}; make network.n_sources {len(self.sources)}"
+            )
+        if self.chunk.chunk_samples % self.stft.hop_samples:
+            raise ConfigError(
+                f"chunk_samples must be a multiple of hop_samples {self.stft.hop_samples}, "
+                f"not {self.chunk.chunk_samples}"
+            )
+        n_frames = 1 + self.chunk.chunk_samples // self.stft.hop_samples
+        if n_frames % 2 ** (self.network.n_blocks // 2):
+            raise ConfigError(
+                f"a chunk of {n_frames} frames does not halve {self.network.n_blocks // 2} times; "
+                f"chunk_samples is hop_samples times one less than a multiple of "
+                f"{2 ** (self.network.n_blocks // 2)}"
+            )
+
+
 def from_mapping(kind: type[T], mapping: Mapping[str, Any]) -> T:
     """Build the dataclass `kind` from a mapping, nested dataclasses included.
 
@@ -91,6 +187,15 @@ def from_mapping(kind: type[T], mapping: Mapping[str, Any]) -> T:
 def to_mapping(config: Any) -> dict[str, Any]:
     """Turn a dataclass into plain values that JSON and YAML can hold; `from_mapping` reads it."""
     return dataclasses.asdict(config)
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `changes` laid over it, nested mappings field by field."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
 
 
 def _convert(where: str, hint: Any, value: Any) -> Any:

@@ -80,7 +80,9 @@ class Stft(nn.Module):
         )[:, : self.kept_bins]
         return pack_planes(
             rearrange(
-                spectrogram, "(batch channels) bins frames -> batch channels frames bins", batch=batch
+                spectrogram,
+                "(batch channels) bins frames -> batch channels frames bins",
+                batch=batch,
             ),
             self.packing,
         )

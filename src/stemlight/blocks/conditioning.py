@@ -52,7 +52,9 @@ class SharedConditioner(nn.Module):
     and batch norm keeps their distribution over the targets of a batch.
     """
 
-    def __init__(self, embedding_dim: int, block_features: Sequence[int], *, n_layers: int = 3) -> None:
+    def __init__(
+        self, embedding_dim: int, block_features: Sequence[int], *, n_layers: int = 3
+    ) -> None:
         super().__init__()
         widths = [embedding_dim * 2**index for index in range(n_layers + 1)]
         layers: list[nn.Module] = [nn.Linear(widths[0], widths[1]), nn.ReLU()]

@@ -10,7 +10,6 @@ separation" (2021), and its successor LASAFT-Net-v2 for the attention per frame 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from einops import rearrange
@@ -18,17 +17,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from stemlight.blocks.tfc_tdf import make_activation
+from stemlight.configs import LatentOrder
 from stemlight.shapes import Float
 
-__all__ = ["LatentAttention", "LatentOrder", "LightSaft"]
+__all__ = ["LatentAttention", "LightSaft"]
 
 Features = Float[Tensor, "batch features frames bins"]
 Embedding = Float[Tensor, "batch embedding"]
-
-LatentOrder = Literal["latents-first", "units-first"]
-"""How the narrow layer's outputs are laid out: all units of one latent source together
-(latents-first, LightSAFT) or all latent sources of one unit together (units-first, LASAFT-Net-v2).
-Weights trained with one do not work with the other."""
 
 
 class _ListeningQuery(nn.Module):
@@ -109,7 +104,9 @@ class LatentAttention(nn.Module):
         else:
             query = rearrange(self.query(embedding), "batch d -> batch 1 d")
         if self.listening_keys is not None:
-            scores = torch.einsum("btnd,btd->btn", *_same_frames(self.listening_keys(features), query))
+            scores = torch.einsum(
+                "btnd,btd->btn", *_same_frames(self.listening_keys(features), query)
+            )
         else:
             scores = query @ self.keys
         return torch.softmax(scores / math.sqrt(self.key_dim), dim=-1)
@@ -163,10 +160,16 @@ class LightSaft(nn.Module):
         transformed: Tensor = self.widen(self._mix(self.split(features), weights))
         return transformed
 
-    def _mix(self, latents: Tensor, weights: Tensor) -> Float[Tensor, "batch features frames units"]:
+    def _mix(
+        self, latents: Tensor, weights: Tensor
+    ) -> Float[Tensor, "batch features frames units"]:
         """Sum the latent sources, weighted by attention."""
         if self.latent_order == "latents-first":
-            latents = rearrange(latents, "b c t (latents units) -> b c t latents units", latents=self.n_latents)
+            latents = rearrange(
+                latents, "b c t (latents units) -> b c t latents units", latents=self.n_latents
+            )
             return (latents * rearrange(weights, "b t latents -> b 1 t latents 1")).sum(dim=-2)
-        latents = rearrange(latents, "b c t (units latents) -> b c t units latents", latents=self.n_latents)
+        latents = rearrange(
+            latents, "b c t (units latents) -> b c t units latents", latents=self.n_latents
+        )
         return (latents @ rearrange(weights, "b t latents -> b 1 t latents 1")).squeeze(-1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import nn
 
 from stemlight.blocks.conditioning import PerBlockConditioner, SharedConditioner
-from stemlight.blocks.latent_sources import LatentAttention, LatentOrder, LightSaft
+from stemlight.blocks.latent_sources import LatentAttention, LightSaft
 from stemlight.blocks.tfc_tdf import (
     Tdf,
     Tfc,
@@ -18,57 +15,12 @@ from stemlight.blocks.tfc_tdf import (
     make_downsample,
     make_upsample,
 )
+from stemlight.configs import ConditionedUNetConfig
 from stemlight.errors import ConfigError
-from stemlight.models.heads import Estimate, FoldedHead, FoldedTail, pair_bins_head, pair_bins_tail
+from stemlight.models.heads import FoldedHead, FoldedTail, pair_bins_head, pair_bins_tail
 from stemlight.models.unet import ConditionedUNet, concatenate_skip
 
-__all__ = ["ConditionedUNetConfig", "build_conditioned_unet"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConditionedUNetConfig:
-    """All that tells one conditioned U-Net from another.
-
-    `features` holds one width for all levels, or one for each level and, last, the middle.
-    """
-
-    n_blocks: int  # encoders, middle and decoders together: odd
-    features: tuple[int, ...]
-    n_tfc_layers: int
-    n_latents: int  # |S_L| in the paper
-    key_dim: int  # d_k in the paper
-    embedding_dim: int
-    n_sources: int = 4
-    n_planes: int = 4
-    latent_blocks: Literal["all", "decoder"] = "decoder"
-    conditioner: Literal["shared", "per-block"] = "per-block"
-    latent_order: LatentOrder = "units-first"
-    norm_after_widening: bool = False
-    query_listens: bool = False
-    key_listens: bool = False
-    bn_factor: int = 16
-    min_bn_units: int = 16
-    bias: bool = False
-    activation: str = "relu"
-    resampling_activation: str = "relu"
-    bins_per_fold: int | None = None  # None: the papers' head, which reads bins in pairs
-    merge_skip: Literal["concatenate", "multiply"] = "concatenate"
-    estimate: Estimate = "mapping"
-
-    def __post_init__(self) -> None:
-        n_levels = self.n_blocks // 2
-        if self.n_blocks < 3 or self.n_blocks % 2 == 0:
-            raise ConfigError(f"n_blocks must be an odd number of at least 3, not {self.n_blocks}")
-        if len(self.features) not in (1, n_levels + 1):
-            raise ConfigError(
-                f"features needs 1 width or {n_levels + 1} (one per level and the middle) "
-                f"for n_blocks {self.n_blocks}, not {len(self.features)}"
-            )
-        if (self.estimate == "gain") != (self.bins_per_fold is not None):
-            raise ConfigError(
-                f"estimate 'gain' and bins_per_fold belong together; got {self.estimate!r} with "
-                f"bins_per_fold {self.bins_per_fold}"
-            )
+__all__ = ["build_conditioned_unet"]
 
 
 def build_conditioned_unet(config: ConditionedUNetConfig, n_bins: int) -> ConditionedUNet:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from stemlight.blocks.tfc_tdf import conv_norm
+from stemlight.configs import Estimate
 from stemlight.shapes import Float
 
-__all__ = ["Estimate", "FoldedHead", "FoldedTail", "apply_estimate", "pair_bins_head", "pair_bins_tail"]
+__all__ = ["FoldedHead", "FoldedTail", "apply_estimate", "pair_bins_head", "pair_bins_tail"]
 
 Planes = Float[Tensor, "batch planes frames bins"]
 Features = Float[Tensor, "batch features frames bins"]
-
-Estimate = Literal["mapping", "masking", "gain"]
-"""What the network's output is: the planes of the source itself (mapping), a factor for each of
-the mixture's planes (masking), or one gain in 0..1 for both parts of each channel (gain)."""
 
 _QUIETEST = 1e-7  # power of a bin below which level differences carry nothing; keeps sqrt smooth
 
@@ -72,7 +67,9 @@ class FoldedTail(nn.Module):
 
     def forward(self, features: Features) -> Float[Tensor, "batch channels frames bins"]:
         """Spread the folded bins out again."""
-        return rearrange(self.mix(features), "b (c fold) t bins -> b c t (bins fold)", fold=self.fold)
+        return rearrange(
+            self.mix(features), "b (c fold) t bins -> b c t (bins fold)", fold=self.fold
+        )
 
 
 def apply_estimate(estimate: Estimate, planes: Planes, output: Tensor) -> Planes:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from stemlight.blocks.conditioning import PointwiseModulation
 from stemlight.blocks.tfc_tdf import TfcFtBlock
-from stemlight.models.heads import Estimate, apply_estimate
+from stemlight.configs import Estimate
+from stemlight.models.heads import apply_estimate
 from stemlight.shapes import Float, Int
 
 __all__ = ["ConditionedUNet", "Encoded", "MergeSkip", "concatenate_skip"]

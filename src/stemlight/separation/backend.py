@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stemlight.shapes import Float32
 __all__ = ["Backend"]
 
 
+@runtime_checkable  # so that the type checks of the tests can ask
 class Backend(Protocol):
     """Separates windows of stereo sound; nothing above it knows how (ONNX Runtime, PyTorch, a bag).
 

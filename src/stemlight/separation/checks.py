@@ -83,10 +83,8 @@ def check_sources(asked: Sequence[str] | None, known: Sequence[str]) -> tuple[st
         raise UsageError(f"sources is empty; name at least one of {', '.join(known)}")
     for index, source in enumerate(asked):
         if source not in known:
-            raise UsageError(
-                f"the model has no source {source!r}{did_you_mean(source, known)}; "
-                f"it has {', '.join(known)}"
-            )
+            hint = did_you_mean(source, known) or "; it has " + ", ".join(known)
+            raise UsageError(f"the model has no source {source!r}{hint}")
         if source in asked[:index]:
             raise UsageError(f"source {source!r} is asked twice; name each source once")
     return tuple(asked)
@@ -104,8 +102,8 @@ def check_complement(name: str | None, known: Sequence[str]) -> None:
         raise UsageError("complement is empty; name it, for example 'no_vocals'")
     if name in known:
         raise UsageError(
-            f"complement {name!r} is the name of a source of the model; the mixture minus the asked "
-            f"sources needs a name of its own, for example 'no_{name}'"
+            f"complement {name!r} is the name of a source of the model; what is left of the "
+            f"mixture needs a name of its own, for example 'no_{name}'"
         )
 
 

@@ -1,8 +1,8 @@
 """Separates a signal that arrives in blocks, in memory that does not depend on its length.
 
-    block -> resample to the model's rate -> cut into windows -> channel groups -> backend
-          -> channels again -> overlap-add -> resample back -> stems
-          -> wait as long as the stems take -> minus the stems -> complement
+block -> resample to the model's rate -> cut into windows -> channel groups -> backend
+      -> channels again -> overlap-add -> resample back -> stems
+      -> wait as long as the stems take -> minus the stems -> complement
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -87,11 +87,12 @@ class SeparationStream:
         """How many samples per channel were pushed and not given back yet: what the stream holds.
 
         At the model's rate it stays below `kept_samples + trim_samples` of the plan, plus one
-        `hop_samples` for every window that waits for its batch to fill.
+        `hop_samples` for every window that waits for its batch to fill. Resampling there and back
+        adds less than 4096 samples at the lower of the two rates.
         """
         return 0 if self._state is None else self._state.n_in - self._state.n_out
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SeparationStream:
         if self._state is not None:
             raise UsageError("this stream is entered already; make one stream for each signal")
         n_channels, model_rate_hz = self._layout.n_channels, self._backend.sample_rate_hz
@@ -185,7 +186,7 @@ class SeparationStream:
 
     def _advance(
         self, state: _State, block: Float32[np.ndarray, "channels samples"]
-    ) -> Float32[np.ndarray, "stems channels samples"]:
+    ) -> Float32[np.ndarray, "stems channels given_samples"]:
         state.n_in += block.shape[1]
         if state.mixture is not None:
             state.mixture.push(block)
@@ -204,14 +205,17 @@ class SeparationStream:
         self, state: _State, finished: Sequence[Float32[np.ndarray, "sources channels _"]]
     ) -> Float32[np.ndarray, "sources channels samples"]:
         """Bring finished samples back to the mixture's rate, all sources in one resampler."""
-        if not finished:
-            return self._unflatten(np.zeros((len(self._sources) * self._layout.n_channels, 0)))
-        stems = finished[0] if len(finished) == 1 else np.concatenate(finished, axis=-1)
-        return self._unflatten(state.from_model.push(stems.reshape(-1, stems.shape[-1])))
+        n_flat = len(self._sources) * self._layout.n_channels
+        # Window by window, so that how the mixture was pushed cannot change what a resampler sees.
+        flat = [state.from_model.push(stems.reshape(n_flat, stems.shape[-1])) for stems in finished]
+        if not flat:
+            return self._unflatten(np.empty((n_flat, 0), np.float32))
+        return self._unflatten(flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1))
 
-    def _unflatten(self, flat: np.ndarray) -> Float32[np.ndarray, "sources channels samples"]:
-        shape = (len(self._sources), self._layout.n_channels, flat.shape[-1])
-        return flat.astype(np.float32, copy=False).reshape(shape)
+    def _unflatten(
+        self, flat: Float32[np.ndarray, "flat samples"]
+    ) -> Float32[np.ndarray, "sources channels samples"]:
+        return flat.reshape(len(self._sources), self._layout.n_channels, flat.shape[-1])
 
     def _give(
         self, state: _State, stems: Float32[np.ndarray, "sources channels samples"]
@@ -270,7 +274,8 @@ class _SampleQueue:
         self._stop += block.shape[1]
 
     def pop(self, n_samples: int) -> Float32[np.ndarray, "channels samples"]:
+        """Return a view that the caller may change, valid until the next push."""
         assert n_samples <= self._stop - self._first
-        popped = self._samples[:, self._first : self._first + n_samples].copy()
+        popped = self._samples[:, self._first : self._first + n_samples]
         self._first += n_samples
         return popped

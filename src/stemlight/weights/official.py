@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from stemlight.models.conditioned import ConditionedUNetConfig
+from stemlight.configs import ConditionedUNetConfig
 from stemlight.weights.official_keys import rename_keys
 
 __all__ = ["OFFICIAL_SOURCES", "conditioned_config", "convert_state_dict"]
@@ -26,7 +26,9 @@ def convert_state_dict(official: Mapping[str, torch.Tensor]) -> dict[str, torch.
         tensor = official[old]
         if tensor.is_floating_point():
             tensor = tensor.float()
-        converted[new] = tensor[0, 0] if new.endswith("attention.keys") and tensor.ndim == 4 else tensor
+        converted[new] = (
+            tensor[0, 0] if new.endswith("attention.keys") and tensor.ndim == 4 else tensor
+        )
     return converted
 
 

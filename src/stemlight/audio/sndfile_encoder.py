@@ -1,0 +1,128 @@
+"""FLAC, MP3 and Ogg Vorbis through libsndfile, with the errors that it keeps to itself."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from stemlight.audio.files import BinaryFile
+from stemlight.audio.ogg import set_serial_number
+from stemlight.audio.pcm import to_pcm
+from stemlight.errors import UsageError
+from stemlight.shapes import Float32
+
+__all__ = ["SndfileEncoder"]
+
+_OGG_SERIAL_NUMBER = 1
+
+# Stems are added and processed further, so the lossy formats lean to quality: MP3 at the highest
+# constant rate (320 kbit/s from 32 kHz on), Vorbis at about 240 kbit/s (quality 8 of 10).
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "flac": {"format": "FLAC"},
+    "mp3": {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.0},
+    "ogg": {"format": "OGG", "subtype": "VORBIS", "compression_level": 0.2},
+}
+
+
+class SndfileEncoder:
+    """Writes blocks of at most some 100 000 samples into a seekable binary file.
+
+    Raises:
+        OSError: what the file's own methods raised, here and in both methods.
+        UsageError: libsndfile does not accept the sample rate or the number of channels.
+    """
+
+    def __init__(
+        self,
+        file: BinaryFile,
+        *,
+        sample_rate_hz: int,
+        n_channels: int,
+        format: str,
+        bit_depth: str | None,
+    ) -> None:
+        import soundfile  # here, to keep `import stemlight` cheap
+
+        self._file = _FaultKeeper(file)
+        self._format = format
+        self._bit_depth = bit_depth
+        self._failures = (soundfile.SoundFileError, AssertionError)
+        settings = dict(_SETTINGS[format])
+        if bit_depth is not None:
+            settings["subtype"] = f"PCM_{bit_depth}"
+        try:
+            self._sound = soundfile.SoundFile(
+                self._file, "w", samplerate=sample_rate_hz, channels=n_channels, **settings
+            )
+        except soundfile.SoundFileError as error:
+            self._file.raise_fault()
+            raise UsageError(
+                f"{format} does not hold {n_channels} channels at {sample_rate_hz} Hz; use wav"
+            ) from error
+
+    def write(self, block: Float32[np.ndarray, "channels samples"]) -> None:
+        """Append samples; for FLAC they are rounded and saturate."""
+        try:
+            self._sound.write(self._frames(block))
+        except self._failures as error:
+            self._file.raise_fault()
+            raise OSError(f"libsndfile failed ({error})") from error
+        self._file.raise_fault()
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        try:
+            self._sound.close()
+        except self._failures as error:
+            self._file.raise_fault()
+            raise OSError(f"libsndfile failed ({error})") from error
+        self._file.raise_fault()
+        if self._format == "ogg":
+            set_serial_number(self._file.file, _OGG_SERIAL_NUMBER)
+
+    def abandon(self) -> None:
+        """Free libsndfile's part, which would otherwise write once more when it is collected."""
+        self._file.closed_to_writing = True
+        with contextlib.suppress(*self._failures):
+            self._sound.close()
+
+    def _frames(self, block: Float32[np.ndarray, "channels samples"]) -> np.ndarray:
+        """Interleave; whole numbers are made here because libsndfile cuts off where we round."""
+        if self._bit_depth == "16":
+            return np.ascontiguousarray(to_pcm(block, 16).T, dtype=np.int16)
+        if self._bit_depth == "24":
+            return np.ascontiguousarray(to_pcm(block, 24).T) << 8  # the upper 24 of 32 bits
+        return np.ascontiguousarray(block.T)
+
+
+class _FaultKeeper:
+    """A file for libsndfile's callbacks, in which an exception would be printed and forgotten."""
+
+    def __init__(self, file: BinaryFile) -> None:
+        self.file = file
+        self.closed_to_writing = False
+        self._fault: OSError | None = None
+
+    def raise_fault(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def write(self, content: bytes) -> int:
+        if self.closed_to_writing or self._fault is not None:
+            return 0
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self._fault = error
+            return 0
+
+    def read(self, n_bytes: int) -> bytes:
+        return self.file.read(n_bytes)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()

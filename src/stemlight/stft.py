@@ -1,0 +1,129 @@
+"""Short-time Fourier transform in NumPy and SciPy, for separation without PyTorch.
+
+`stemlight.stft_torch` is the same transform in PyTorch; a test pins the two to each other. Frames
+are centred on multiples of the hop and the signal is reflected at its ends, so that a window of
+`hop_samples * (n_frames - 1)` samples gives `n_frames` frames. The inverse adds the windowed frames
+up and divides by the sum of the squared windows, which returns the signal exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
+
+from stemlight.configs import Packing
+from stemlight.errors import UsageError
+from stemlight.shapes import Complex, Float32
+
+__all__ = ["Stft", "hann_window", "pack_planes", "unpack_planes"]
+
+_COMPLEX_AXIS = {"complex-major": 1, "channel-major": 2}
+
+
+def hann_window(n_fft: int) -> Float32[np.ndarray, " samples"]:
+    """Return the periodic Hann window of `n_fft` samples."""
+    return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft), np.float32)
+
+
+def pack_planes(
+    spectrogram: Complex[np.ndarray, "batch channels frames bins"], packing: Packing
+) -> Float32[np.ndarray, "batch planes frames bins"]:
+    """Stack real and imaginary parts of all channels as real planes, in the order `packing`."""
+    batch, channels, frames, bins = spectrogram.shape
+    axis = _COMPLEX_AXIS[packing]
+    parts = np.stack((spectrogram.real, spectrogram.imag), axis=axis)
+    return np.asarray(parts.reshape(batch, 2 * channels, frames, bins), np.float32)
+
+
+def unpack_planes(
+    planes: Float32[np.ndarray, "batch planes frames bins"], packing: Packing
+) -> Complex[np.ndarray, "batch channels frames bins"]:
+    """Undo `pack_planes`."""
+    batch, n_planes, frames, bins = planes.shape
+    channels = n_planes // 2
+    if packing == "complex-major":
+        parts = planes.reshape(batch, 2, channels, frames, bins)
+        real, imaginary = parts[:, 0], parts[:, 1]
+    else:
+        parts = planes.reshape(batch, channels, 2, frames, bins)
+        real, imaginary = parts[:, :, 0], parts[:, :, 1]
+    spectrogram = np.empty(real.shape, np.complex64)
+    spectrogram.real, spectrogram.imag = real, imaginary
+    return spectrogram
+
+
+class Stft:
+    """Waveform to planes and back; bins from `kept_bins` on are dropped, and zero on the way back.
+
+    `n_workers` threads share the transforms; their number changes no sample.
+    """
+
+    def __init__(
+        self,
+        n_fft: int,
+        hop_samples: int,
+        *,
+        packing: Packing,
+        kept_bins: int | None = None,
+        n_workers: int = 1,
+    ) -> None:
+        self.n_fft = n_fft
+        self.hop_samples = hop_samples
+        self.packing: Packing = packing
+        self.n_bins = n_fft // 2 + 1
+        self.kept_bins = self.n_bins if kept_bins is None else kept_bins
+        self.n_workers = n_workers
+        self.window = hann_window(n_fft)
+
+    def forward(
+        self, mixture: Float32[np.ndarray, "batch channels samples"]
+    ) -> Float32[np.ndarray, "batch planes frames bins"]:
+        """Transform a batch of windows into planes of the kept bins.
+
+        Raises:
+            UsageError: the window is no whole number of hops, or too short to be reflected.
+        """
+        n_samples = mixture.shape[-1]
+        if n_samples % self.hop_samples or n_samples <= self.n_fft // 2:
+            raise UsageError(
+                f"a window of {n_samples} samples does not fit: it must be a multiple of "
+                f"{self.hop_samples} and longer than {self.n_fft // 2}"
+            )
+        half = self.n_fft // 2
+        reflected = np.pad(mixture, ((0, 0), (0, 0), (half, half)), mode="reflect")
+        frames = sliding_window_view(reflected, self.n_fft, axis=-1)[:, :, :: self.hop_samples]
+        spectrogram = scipy.fft.rfft(
+            frames * self.window, axis=-1, overwrite_x=True, workers=self.n_workers
+        )
+        return pack_planes(spectrogram[..., : self.kept_bins], self.packing)
+
+    def inverse(
+        self, planes: Float32[np.ndarray, "batch planes frames bins"]
+    ) -> Float32[np.ndarray, "batch channels samples"]:
+        """Transform planes of `n_frames` frames back into `hop_samples * (n_frames - 1)` samples."""
+        spectrogram = unpack_planes(planes, self.packing)
+        # irfft fills the missing bins up with zeros.
+        frames = scipy.fft.irfft(
+            spectrogram, self.n_fft, axis=-1, overwrite_x=True, workers=self.n_workers
+        )
+        frames *= self.window
+        half = self.n_fft // 2
+        n_samples = self.hop_samples * (frames.shape[2] - 1)
+        summed = self._overlap_add(frames)[..., half : half + n_samples]
+        return summed / self._envelope(frames.shape[2])[half : half + n_samples]
+
+    def _overlap_add(self, frames: np.ndarray) -> np.ndarray:
+        """Add frames up at multiples of the hop, a hop's width of all frames at a time."""
+        batch, channels, n_frames, _ = frames.shape
+        n_parts = -(-self.n_fft // self.hop_samples)
+        summed = np.zeros((batch, channels, n_frames + n_parts - 1, self.hop_samples), np.float32)
+        for part in range(n_parts):
+            piece = frames[..., part * self.hop_samples : (part + 1) * self.hop_samples]
+            summed[:, :, part : part + n_frames, : piece.shape[-1]] += piece
+        return summed.reshape(batch, channels, -1)
+
+    def _envelope(self, n_frames: int) -> np.ndarray:
+        squared = np.broadcast_to(self.window**2, (1, 1, n_frames, self.n_fft))
+        envelope: np.ndarray = self._overlap_add(squared)[0, 0]
+        return envelope

@@ -1,0 +1,1 @@
+"""Training: tracks on disk, random mixtures, losses, and the run that ties them together."""

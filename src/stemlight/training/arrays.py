@@ -1,0 +1,81 @@
+"""Decodes tracks once into memory-mapped arrays, so that an epoch costs no decoding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stemlight.shapes import Float32
+from stemlight.training.tracks import StemSource, TrackFiles
+
+__all__ = ["StemArrays", "decode_tracks"]
+
+_FORMAT = 1  # raised whenever the decoded samples change for the same files
+
+
+@dataclass(frozen=True, kw_only=True)
+class StemArrays:
+    """The decoded stems of one track; missing stems are absent. Arrays are `(2, samples)`."""
+
+    name: str
+    stems: Mapping[str, Float32[np.ndarray, "2 samples"]]
+
+    @property
+    def n_samples(self) -> int:
+        """Length up to which every stem has samples."""
+        return min(stem.shape[1] for stem in self.stems.values())
+
+
+def decode_tracks(
+    tracks: Sequence[TrackFiles],
+    cache: Path,
+    *,
+    sample_rate_hz: int,
+    report: Callable[[str], None] = lambda name: None,
+) -> list[StemArrays]:
+    """Decode each track's stems into `cache` unless it is there, and map them into memory.
+
+    A track's folder appears whole or not at all. `report` is called with the name of each track
+    that has to be decoded.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    decoded = []
+    for track in tracks:
+        folder = cache / _key(track, sample_rate_hz)
+        if not folder.exists():
+            report(track.name)
+            _decode(track, folder, sample_rate_hz)
+        stems = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in track.stems}
+        decoded.append(StemArrays(name=track.name, stems=stems))
+    return decoded
+
+
+def _key(track: TrackFiles, sample_rate_hz: int) -> str:
+    """Name a track's folder after all that its samples depend on."""
+
+    def identity(source: StemSource) -> list[object]:
+        status = source.path.stat()
+        return [str(source.path.resolve()), source.stream, status.st_size, status.st_mtime_ns]
+
+    facts = {name: identity(source) for name, source in track.stems.items()}
+    text = json.dumps([_FORMAT, sample_rate_hz, facts], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _decode(track: TrackFiles, folder: Path, sample_rate_hz: int) -> None:
+    partial = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
+    try:
+        for name, source in track.stems.items():
+            np.save(partial / f"{name}.npy", source.read(sample_rate_hz))
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
