@@ -26,8 +26,13 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+# libvorbis codes the same samples in other bits when they come in other portions, and keeps a
+# portion on its stack, which overflowed with a million of frames.
+_PORTION_SAMPLES = 16384
+
+
 class SndfileEncoder:
-    """Writes blocks of at most some 100 000 samples into a seekable binary file.
+    """Writes blocks into a seekable binary file; how they were divided changes no byte.
 
     Raises:
         OSError: what the file's own methods raised, here and in both methods.
@@ -48,6 +53,8 @@ class SndfileEncoder:
         self._file = _FaultKeeper(file)
         self._format = format
         self._bit_depth = bit_depth
+        self._portion = np.empty((n_channels, _PORTION_SAMPLES), np.float32)
+        self._n_waiting = 0
         self._failures = (soundfile.SoundFileError, AssertionError)
         settings = dict(_SETTINGS[format])
         if bit_depth is not None:
@@ -64,15 +71,19 @@ class SndfileEncoder:
 
     def write(self, block: Float32[np.ndarray, "channels samples"]) -> None:
         """Append samples; for FLAC they are rounded and saturate."""
-        try:
-            self._sound.write(self._frames(block))
-        except self._failures as error:
-            self._file.raise_fault()
-            raise OSError(f"libsndfile failed ({error})") from error
-        self._file.raise_fault()
+        n_taken = 0
+        while n_taken < block.shape[1]:
+            n_piece = min(block.shape[1] - n_taken, _PORTION_SAMPLES - self._n_waiting)
+            piece = block[:, n_taken : n_taken + n_piece]
+            self._portion[:, self._n_waiting : self._n_waiting + n_piece] = piece
+            self._n_waiting += n_piece
+            n_taken += n_piece
+            if self._n_waiting == _PORTION_SAMPLES:
+                self._write_portion()
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
+        self._write_portion()
         try:
             self._sound.close()
         except self._failures as error:
@@ -87,6 +98,15 @@ class SndfileEncoder:
         self._file.closed_to_writing = True
         with contextlib.suppress(*self._failures):
             self._sound.close()
+
+    def _write_portion(self) -> None:
+        try:
+            self._sound.write(self._frames(self._portion[:, : self._n_waiting]))
+        except self._failures as error:
+            self._file.raise_fault()
+            raise OSError(f"libsndfile failed ({error})") from error
+        self._file.raise_fault()
+        self._n_waiting = 0
 
     def _frames(self, block: Float32[np.ndarray, "channels samples"]) -> np.ndarray:
         """Interleave; whole numbers are made here because libsndfile cuts off where we round."""

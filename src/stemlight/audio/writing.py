@@ -34,8 +34,7 @@ _MOST_CHANNELS_OF = {"wav": 65535, "flac": 8, "mp3": 2, "ogg": 255}
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MOST_RATE_HZ_OF = {"wav": 2**31 - 1, "flac": 655350, "mp3": 48000, "ogg": 200000}
 
-_SLICE_SAMPLES = 65536
-"""More at once costs memory; and libvorbis keeps a long write on its stack, which overflowed."""
+_SLICE_SAMPLES = 65536  # a longer block goes in slices, whose copies alone cost memory
 
 _ADVICE = {
     errno.ENOSPC: "free some space or choose another folder",
@@ -275,6 +274,11 @@ def _check_layout(format: str, *, sample_rate_hz: int, n_channels: int) -> None:
     if format == "mp3" and sample_rate_hz not in _MP3_RATES_HZ:
         rates = ", ".join(map(str, _MP3_RATES_HZ))
         raise UsageError(f"mp3 holds the sample rates {rates} Hz, not {sample_rate_hz}; use wav")
+    if format == "flac" and sample_rate_hz > 65535 and sample_rate_hz % 10:
+        raise UsageError(
+            f"flac holds sample rates beyond 65535 Hz in steps of 10 Hz, not {sample_rate_hz}; "
+            "use wav"
+        )
     if not 1 <= sample_rate_hz <= most_rate_hz:
         raise UsageError(
             f"{format} holds sample rates of 1 to {most_rate_hz} Hz, not {sample_rate_hz}; use wav"

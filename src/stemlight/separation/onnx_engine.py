@@ -1,0 +1,67 @@
+"""The default engine: ONNX Runtime for the network, NumPy and SciPy for the transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from stemlight.errors import WeightsError
+from stemlight.shapes import Float32
+from stemlight.stft import Stft
+
+__all__ = ["OnnxEngine"]
+
+_ERRORS_ONLY = 3
+
+
+class OnnxEngine:
+    """Runs a spectrogram network stored as one graph.
+
+    The graph's inputs are `planes` `(batch, planes, frames, bins)` and `sources` `(sources,)`,
+    positions in the model's list of sources; its output is
+    `(batch, sources, planes, frames, bins)`. What is common to all sources runs once.
+    """
+
+    def __init__(
+        self,
+        graph: Path,
+        *,
+        stft: Stft,
+        sources: Sequence[str],
+        sample_rate_hz: int,
+        n_threads: int = 0,
+    ) -> None:
+        """Load the graph; `n_threads` 0 lets ONNX Runtime take all cores.
+
+        Raises:
+            WeightsError: the file is missing or no graph that ONNX Runtime can run.
+        """
+        self.stft = stft
+        self.sources = tuple(sources)
+        self.sample_rate_hz = sample_rate_hz
+        self.n_channels = 2
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = n_threads
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has an exception type for every status
+            reason = str(error).splitlines()[0]
+            raise WeightsError(f"{graph} cannot be run by ONNX Runtime: {reason}") from error
+
+    def separate_chunks(
+        self, mixture: Float32[np.ndarray, "batch channels samples"], sources: Sequence[str]
+    ) -> Float32[np.ndarray, "batch sources channels samples"]:
+        """Separate windows; see `stemlight.separation.Backend`."""
+        wanted = np.array([self.sources.index(name) for name in sources], np.int64)
+        (estimates,) = self.session.run(
+            ["estimates"], {"planes": self.stft.forward(mixture), "sources": wanted}
+        )
+        n_batch, n_sources = estimates.shape[:2]
+        samples = self.stft.inverse(estimates.reshape(n_batch * n_sources, *estimates.shape[2:]))
+        return samples.reshape(n_batch, n_sources, *samples.shape[1:])
