@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -189,6 +189,12 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
+def _convert_items(where: str, kinds: tuple[Any, ...], items: Sequence[Any]) -> tuple[Any, ...]:
+    if kinds[-1] is not Ellipsis and len(items) != len(kinds):
+        raise ConfigError(f"{where} needs {len(kinds)} values, not {len(items)}")
+    return tuple(_convert(where, kinds[0], item) for item in items)
+
+
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with `changes` laid over it, nested mappings field by field."""
     merged = dict(base)
@@ -199,7 +205,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _convert(where: str, hint: Any, value: Any) -> Any:
-    """Check `value` against a type hint; widen int to float, lists to tuples, mappings to configs."""
+    """Check a value against a type hint; widen int to float, list to tuple, mapping to config."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
@@ -212,10 +218,10 @@ def _convert(where: str, hint: Any, value: Any) -> Any:
             raise ConfigError(f"{where} must be one of {', '.join(arguments)}, not {value!r}")
         return value
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(where, arguments[0], item) for item in value)
+        return _convert_items(where, arguments, value)
     if origin is dict and isinstance(value, Mapping):
         return {key: _convert(f"{where}.{key}", arguments[1], item) for key, item in value.items()}
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_mapping(hint, value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -101,7 +101,7 @@ class Stft:
     def inverse(
         self, planes: Float32[np.ndarray, "batch planes frames bins"]
     ) -> Float32[np.ndarray, "batch channels samples"]:
-        """Transform planes of `n_frames` frames back into `hop_samples * (n_frames - 1)` samples."""
+        """Transform planes of n frames back into `hop_samples * (n - 1)` samples."""
         spectrogram = unpack_planes(planes, self.packing)
         # irfft fills the missing bins up with zeros.
         frames = scipy.fft.irfft(

@@ -49,13 +49,13 @@ def encode(
 ) -> Path:
     """Encode each sound as one audio stream of the file, with FFmpeg."""
     with av.open(str(path), "w", options=container_options or {}) as container:
-        if with_video:
-            _add_video(container)
         streams = []
         for _ in sounds:
             stream = container.add_stream(codec, rate=sample_rate_hz, layout="stereo")
             stream.bit_rate = 192000
             streams.append(stream)
+        if with_video:
+            _add_video(container)
         for stream, sound in zip(streams, sounds, strict=True):
             # Some encoders (WMA) want frames of their own size only.
             resampler = av.AudioResampler(

@@ -229,7 +229,8 @@ def test_a_file_that_came_into_being_meanwhile_is_kept(tmp_path):
     path = tmp_path / "x.wav"
 
     def write_and_meet_another():
-        with AudioWriter(path, sample_rate_hz=8000, n_channels=1, overwrite=False):
+        with AudioWriter(path, sample_rate_hz=8000, n_channels=1, overwrite=False) as writer:
+            writer.write(noise(1, 10))
             path.write_bytes(b"another")
 
     with pytest.raises(OutputError, match="exists already"):
@@ -348,6 +349,13 @@ def test_a_sample_that_is_no_number_is_refused_with_its_place(tmp_path, bad):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_without_samples_is_not_written(tmp_path, format):
+    with pytest.raises(OutputError, match=rf"cannot write .*x\.{format}: no samples were given"):
+        write(tmp_path / f"x.{format}", np.zeros((2, 0), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
 # Errors of the call
 
 
@@ -389,7 +397,7 @@ def test_a_writer_writes_only_within_its_with_block(tmp_path):
     with pytest.raises(UsageError, match=r"writer of .*x\.wav is not open"):
         writer.write(noise(1, 10))
     with writer:
-        pass
+        writer.write(noise(1, 10))
     with pytest.raises(UsageError, match=r"writer of .*x\.wav is not open"):
         writer.write(noise(1, 10))
 

@@ -162,6 +162,8 @@ class AudioWriter:
         assert self._file is not None
         assert self._part is not None
         try:
+            if self._n_samples == 0:  # FLAC and MP3 would have no bytes either
+                raise OutputError(f"cannot write {self._name}: no samples were given")
             self._encoder.finish()
             self._encoder = None
             self._file.close()

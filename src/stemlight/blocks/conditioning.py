@@ -7,6 +7,7 @@ separation" (2021), section 3.2 (gated point-wise convolutional modulation, GPoC
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -58,7 +59,7 @@ class SharedConditioner(nn.Module):
         super().__init__()
         widths = [embedding_dim * 2**index for index in range(n_layers + 1)]
         layers: list[nn.Module] = [nn.Linear(widths[0], widths[1]), nn.ReLU()]
-        for n_in, n_out in zip(widths[1:], widths[2:], strict=False):
+        for n_in, n_out in pairwise(widths[1:]):
             # Batch norm after dropout is unusual; published weights were trained so.
             layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(n_out)]
         self.control = nn.Sequential(*layers)

@@ -85,7 +85,7 @@ class Tfc(nn.Module):
     def forward(self, features: Features) -> Features:
         """Map `n_in` features to `growth_channels` features."""
         newest: Tensor = self.layers[0](features)
-        for layer in self.layers[1:]:  # type: ignore[index]
+        for layer in self.layers[1:]:
             features = torch.cat((newest, features), dim=1)
             newest = layer(features)
         return newest

@@ -31,7 +31,7 @@ def _chunk(n_frames: int, trim_samples: int, overlap_samples: int = 0) -> ChunkC
 
 def _lightsaft(n_fft: int, chunk: ChunkConfig, **network: Any) -> ModelConfig:
     """Configure LightSAFT: latent sources in all blocks, one conditioner for all."""
-    settings = {
+    settings: dict[str, Any] = {
         "n_tfc_layers": 5,
         "latent_blocks": "all",
         "conditioner": "shared",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from stemlight.blocks.conditioning import PointwiseModulation
@@ -112,7 +112,7 @@ class ConditionedUNet(nn.Module):
                 tuple(_for_each_source(skip, n_sources) for skip in shared.skips),
             )
         estimates = apply_estimate(self.estimate, repeated, self.decode(encoded, embedding))
-        return estimates.unflatten(0, (planes.shape[0], n_sources))
+        return rearrange(estimates, "(batch sources) ... -> batch sources ...", sources=n_sources)
 
 
 def _for_each_source(items: Tensor, n_sources: int) -> Tensor:

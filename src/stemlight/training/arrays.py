@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stemlight.shapes import Float32
-from stemlight.training.tracks import StemSource, TrackFiles
+from stemlight.tracks import StemSource, TrackFiles
 
 __all__ = ["StemArrays", "decode_tracks"]
 
@@ -31,7 +30,7 @@ class StemArrays:
     @property
     def n_samples(self) -> int:
         """Length up to which every stem has samples."""
-        return min(stem.shape[1] for stem in self.stems.values())
+        return min(int(stem.shape[1]) for stem in self.stems.values())
 
 
 def decode_tracks(
@@ -75,7 +74,7 @@ def _decode(track: TrackFiles, folder: Path, sample_rate_hz: int) -> None:
     try:
         for name, source in track.stems.items():
             np.save(partial / f"{name}.npy", source.read(sample_rate_hz))
-        os.replace(partial, folder)
+        partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -27,11 +27,11 @@ class MixingConfig:
     """
 
     same_song_share: float = 0.3  # share of mixtures whose stems play together in their song
-    gain_db: tuple[float, ...] = (-6.0, 4.0)
+    gain_db: tuple[float, float] = (-6.0, 4.0)
     channel_swap_share: float = 0.5
     polarity_share: float = 0.5
     speed_share: float = 0.0  # share of stems that are played faster or slower
-    speed_range: tuple[float, ...] = (0.88, 1.14)
+    speed_range: tuple[float, float] = (0.88, 1.14)
 
 
 class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
@@ -67,8 +67,8 @@ class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
             self.pools[source] = weigh.pool([s for s in stems if s.shape[1] > self.reach_samples])
             if not len(self.pools[source]):
                 raise ConfigError(
-                    f"no track has more than {self.reach_samples} samples of {source!r}; add tracks "
-                    "or shorten the chunk"
+                    f"no track has more than {self.reach_samples} samples of {source!r}; "
+                    "add tracks or make train_frames smaller"
                 )
         whole = [
             track
@@ -126,7 +126,9 @@ class _Pool:
         return len(self.items)
 
     def draw(self, generator: np.random.Generator):  # type: ignore[no-untyped-def]
-        return self.items[min(np.searchsorted(self.edges, generator.random()), len(self) - 1)]
+        # A sum of shares may end just below one.
+        index = int(np.searchsorted(self.edges, generator.random()))
+        return self.items[min(index, len(self) - 1)]
 
 
 class _Weights:

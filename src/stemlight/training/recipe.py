@@ -50,9 +50,9 @@ class Recipe:
     batch_size: int
     train_frames: int  # frames of a training window
     arguments: dict[str, Any] = field(default_factory=dict)
-    mixing: MixingConfig = MixingConfig()
-    loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    mixing: MixingConfig = field(default_factory=MixingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema_decay: float = 0.998
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
@@ -77,7 +77,7 @@ def read_recipe(path: Path, settings: Iterable[str] = ()) -> Recipe:
         ConfigError: the file cannot be read, or has a field that no recipe has.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _loader(path.parent))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = str(error).replace("\n", " ")
         raise ConfigError(f"{path} is no readable recipe: {reason}") from error
@@ -86,6 +86,20 @@ def read_recipe(path: Path, settings: Iterable[str] = ()) -> Recipe:
     for setting in settings:
         content = merge(content, _parse_setting(setting))
     return from_mapping(Recipe, content)
+
+
+def _loader(folder: Path) -> type[yaml.SafeLoader]:
+    """Make a safe loader that also knows `!lines FILE`: the lines of a text file in `folder`."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def lines(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> list[str]:
+        text = (folder / loader.construct_scalar(node)).read_text(encoding="utf-8")
+        return [line for line in text.splitlines() if line.strip()]
+
+    Loader.add_constructor("!lines", lines)
+    return Loader
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:

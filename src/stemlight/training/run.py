@@ -19,11 +19,11 @@ from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.separation import Separator
 from stemlight.separation.torch_engine import TorchEngine
+from stemlight.tracks import TrackFiles, find_tracks
 from stemlight.training.arrays import decode_tracks
 from stemlight.training.mixing import RandomMixtures, StepSampler
 from stemlight.training.recipe import DataConfig, Recipe, TrackFolder
-from stemlight.training.task import SeparationTask
-from stemlight.training.tracks import TrackFiles, find_tracks
+from stemlight.training.task import SeparationTask, ValidationTrack
 
 __all__ = ["LAST_CHECKPOINT", "collect_tracks", "train"]
 
@@ -136,7 +136,7 @@ def _trainer(recipe: Recipe, folder: Path) -> pl.Trainer:
 @dataclass(frozen=True, kw_only=True)
 class _Data:
     mixtures: RandomMixtures
-    validation: list[tuple[str, object, object]]
+    validation: list[ValidationTrack]
 
     @classmethod
     def load(cls, recipe: Recipe, config: ModelConfig, report: Callable[[str], None]) -> _Data:
@@ -159,7 +159,7 @@ class _Data:
             config=recipe.mixing,
             seed=recipe.seed,
         )
-        validation = [
+        validation: list[ValidationTrack] = [
             (track.name, *track.read(config.sources, config.sample_rate_hz)) for track in held_out
         ]
         return cls(mixtures=mixtures, validation=validation)

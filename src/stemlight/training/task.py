@@ -10,13 +10,20 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from einops import rearrange
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from stemlight.evaluation import Scores, TrackScore, score_track
 from stemlight.models.spectrogram import SpectrogramModel
 from stemlight.shapes import Float
 
-__all__ = ["LossConfig", "OptimizerConfig", "SeparationTask", "learning_rate_factor"]
+__all__ = [
+    "LossConfig",
+    "OptimizerConfig",
+    "SeparationTask",
+    "ValidationTrack",
+    "learning_rate_factor",
+]
 
 ValidationTrack = tuple[str, np.ndarray, Mapping[str, np.ndarray]]
 Separate = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -119,7 +126,7 @@ class SeparationTask(pl.LightningModule):
             self.log(f"validation/sdr_{stem}_db", value)
         self.log("validation/sdr_db", scores.average_sdr_db, prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Set up AdamW and its schedule, which moves every step."""
         config = self.optimizer_config
         optimizer = torch.optim.AdamW(

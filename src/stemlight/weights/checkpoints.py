@@ -93,9 +93,7 @@ def read_training_checkpoint(path: Path, model: SpectrogramModel) -> dict[str, A
     return {"step": content["global_step"], "epoch": content["epoch"]}
 
 
-def _load_strictly(
-    model: SpectrogramModel, weights: dict[str, torch.Tensor], origin: str
-) -> None:
+def _load_strictly(model: SpectrogramModel, weights: dict[str, torch.Tensor], origin: str) -> None:
     try:
         model.network.load_state_dict(weights, strict=True)
     except RuntimeError as error:

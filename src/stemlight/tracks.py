@@ -50,12 +50,12 @@ class TrackFiles:
         """Read mixture and asked stems, all of one length: that of the longest stem or mixture."""
         stems = {name: source.read(sample_rate_hz) for name, source in self.stems.items()}
         mixture = None if self.mixture is None else self.mixture.read(sample_rate_hz)
-        n_samples = max(
-            stem.shape[1] for stem in (*stems.values(), *([] if mixture is None else [mixture]))
-        )
+        n_samples = max(stem.shape[1] for stem in stems.values())
+        if mixture is not None:
+            n_samples = max(n_samples, mixture.shape[1])
         padded = {name: _pad(stem, n_samples) for name, stem in stems.items()}
         if mixture is None:
-            mixture = np.sum(list(padded.values()), axis=0, dtype=np.float32)
+            mixture = sum(padded.values(), np.zeros((2, n_samples), np.float32))
         silence = np.zeros((2, n_samples), np.float32)
         return _pad(mixture, n_samples), {name: padded.get(name, silence) for name in sources}
 

@@ -1,0 +1,108 @@
+"""Presets: the authors' parameter counts, and settings that cannot be wrong in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from stemlight.configs import ConditionedUNetConfig, ModelConfig, from_mapping, to_mapping
+from stemlight.errors import ConfigError
+from stemlight.models.presets import PRESETS, resolve_preset
+from stemlight.models.spectrogram import build_model
+
+# Spectrogram networks alone, as counted in the authors' code.
+OFFICIAL_PARAMETERS = {
+    "lightsaft": 2_374_236,
+    "lightsaft-mdx": 4_159_844,
+    "lightsaft-4096": 13_404_468,
+    "lightsaft-plus": 2_040_372,
+    "lasaft-v2-light": 1_910_270,
+}
+
+TINY = {
+    "stft": {"n_fft": 128, "hop_samples": 32, "kept_bins": 64},
+    "network": {"n_blocks": 5, "features": [4, 6, 8], "bins_per_fold": 4, "min_bn_units": 4},
+    "chunk": {"chunk_samples": 32 * 15, "trim_samples": 32, "overlap_samples": 32},
+}
+
+
+@pytest.mark.parametrize(("name", "n_parameters"), OFFICIAL_PARAMETERS.items())
+def test_full_size_networks_have_the_official_number_of_parameters(name, n_parameters):
+    with torch.device("meta"):
+        network = build_model(PRESETS[name]).network
+    assert sum(parameter.numel() for parameter in network.parameters()) == n_parameters
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_survives_the_way_through_plain_values(name):
+    assert from_mapping(ModelConfig, to_mapping(PRESETS[name])) == PRESETS[name]
+
+
+@pytest.mark.parametrize("n_sources", [1, 3])
+@pytest.mark.parametrize("merge_skip", ["concatenate", "multiply"])
+def test_a_model_gives_each_asked_source_the_shape_of_the_mixture(n_sources, merge_skip):
+    arguments = {**TINY, "network": {**TINY["network"], "merge_skip": merge_skip}}
+    model = build_model(resolve_preset("stemlight-small", arguments)).eval()
+    mixture = torch.randn(2, 2, 32 * 15)
+    with torch.no_grad():
+        assert model(mixture, torch.arange(n_sources)).shape == (2, n_sources, 2, 32 * 15)
+
+
+def test_gains_never_amplify_a_bin():
+    model = build_model(resolve_preset("stemlight-small", TINY)).eval()
+    planes = 100 * torch.randn(1, 4, 16, 64)
+    with torch.no_grad():
+        estimates = model.network(planes, torch.arange(4))
+    assert (estimates.abs() <= planes.abs()[:, None]).all()
+
+
+def test_sources_are_separated_independently_of_the_company_they_are_asked_in():
+    model = build_model(resolve_preset("stemlight-small", TINY)).eval()
+    planes = torch.randn(2, 4, 16, 64)
+    with torch.no_grad():
+        together = model.network(planes, torch.tensor([2, 0]))
+        alone = model.network(planes, torch.tensor([0]))
+    torch.testing.assert_close(together[:, 1], alone[:, 0], atol=1e-6, rtol=1e-5)
+
+
+def test_an_unknown_preset_is_answered_with_the_closest_one():
+    with pytest.raises(
+        ConfigError, match="no preset 'lightsaft-mxd'; did you mean 'lightsaft-mdx'"
+    ):
+        resolve_preset("lightsaft-mxd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": {"latents": 3}}, "ConditionedUNetConfig has no field 'latents'; did you mean"),
+        ({"network": {"n_blocks": 8}}, "n_blocks must be an odd number of at least 3, not 8"),
+        ({"network": {"features": [1, 2]}}, "needs 1 width or 5 .* not 2"),
+        (
+            {"network": {"n_sources": 2}},
+            r"4 sources \(vocals, drums, bass, other\) do not fit .* 2",
+        ),
+        ({"network": {"estimate": "mapping"}}, "'mapping' with bins_per_fold 8"),
+        ({"chunk": {"chunk_samples": 1000}}, "multiple of hop_samples 1024, not 1000"),
+        ({"chunk": {"chunk_samples": 102_400}}, "101 frames does not halve 4 times"),
+        (
+            {"stft": {"kept_bins": 3000}},
+            r"kept_bins must lie in 1\.\.2049 for n_fft 4096, not 3000",
+        ),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_what_came_and_what_is_allowed(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_preset("stemlight-small", arguments)
+
+
+def test_bins_that_do_not_halve_are_refused_when_the_network_is_built():
+    config = dataclasses.replace(
+        PRESETS["stemlight-small"].network, n_blocks=7, features=(4,), bins_per_fold=7
+    )
+    assert isinstance(config, ConditionedUNetConfig)
+    model = dataclasses.replace(PRESETS["stemlight-small"], network=config)
+    with pytest.raises(ConfigError, match="2048 bins do not halve 3 times"):
+        build_model(model)
