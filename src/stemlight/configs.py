@@ -28,7 +28,7 @@ __all__ = [
     "to_mapping",
 ]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Packing = Literal["complex-major", "channel-major"]
 """Order of the real planes of a complex spectrogram.
@@ -156,7 +156,7 @@ class ModelConfig:
             )
 
 
-def from_mapping(kind: type[T], mapping: Mapping[str, Any]) -> T:
+def from_mapping(kind: type[_T], mapping: Mapping[str, Any]) -> _T:
     """Build the dataclass `kind` from a mapping, nested dataclasses included.
 
     Raises:

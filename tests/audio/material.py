@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 import soundfile
 
 from stemlight.audio import AudioReader
+
+TYPES_ARE_CHECKED = any("jaxtyping-packages" in argument for argument in sys.argv)
+"""Then a wrong type is refused before our own message for it can be."""
 
 
 def noise(n_channels: int, n_samples: int, seed: int = 0) -> np.ndarray:

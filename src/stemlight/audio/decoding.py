@@ -1,17 +1,12 @@
-"""What the two decoders have in common: what they tell, what they give and how they fail."""
+"""What the two decoders have in common: what they tell and how they fail."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
 
 from stemlight.errors import InputError
-from stemlight.shapes import Float32
 
-__all__ = ["AudioInfo", "Decoder", "NotDecodableError", "damaged", "wrong_stream"]
+__all__ = ["AudioInfo", "NotDecodableError", "damaged", "wrong_stream"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +27,6 @@ class AudioInfo:
     """Length; an estimate of the container's where `n_samples` is None."""
     n_streams: int = 1
     """Audio streams in the file; a STEM mp4 has five."""
-
-
-class Decoder(Protocol):
-    """An opened audio stream."""
-
-    @property
-    def info(self) -> AudioInfo: ...  # noqa: D102
-
-    def blocks(self, block_samples: int) -> Iterator[Float32[np.ndarray, "channels samples"]]:
-        """Yield all samples in blocks of equal length, the last one perhaps shorter."""
-        ...
-
-    def close(self) -> None:
-        """Free what the decoder holds, but leave the file open."""
-        ...
 
 
 class NotDecodableError(Exception):

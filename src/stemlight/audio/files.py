@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-__all__ = ["BinaryFile", "FullWrites"]
+__all__ = ["FullWrites", "ReadableFile", "WritableFile"]
 
 
 @runtime_checkable
-class BinaryFile(Protocol):
-    """A seekable file of bytes."""
+class ReadableFile(Protocol):
+    """A file object of bytes, such as `open(path, "rb")`, `io.BytesIO` or `sys.stdin.buffer`."""
+
+    def read(self, n_bytes: int = -1, /) -> bytes: ...  # noqa: D102
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...  # noqa: D102
+    def tell(self) -> int: ...  # noqa: D102
+    def seekable(self) -> bool: ...  # noqa: D102
+
+
+@runtime_checkable
+class WritableFile(Protocol):
+    """A seekable file of bytes whose content can be read again and corrected."""
 
     def read(self, n_bytes: int = -1, /) -> bytes: ...  # noqa: D102
     def write(self, content: bytes, /) -> int: ...  # noqa: D102
@@ -24,7 +34,7 @@ class FullWrites:
     fails; encoders do not ask twice.
     """
 
-    def __init__(self, file: BinaryFile) -> None:
+    def __init__(self, file: WritableFile) -> None:
         self._file = file
 
     def write(self, content: bytes, /) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from stemlight.audio.files import BinaryFile
+from stemlight.audio.files import ReadableFile, WritableFile
 
 __all__ = ["is_chained", "set_serial_number"]
 
@@ -18,7 +18,7 @@ _LONGEST_PAGE_BYTES = _HEADER_BYTES + 255 + 255 * 255
 _POLYNOMIAL = 0x04C11DB7
 
 
-def set_serial_number(file: BinaryFile, serial: int) -> None:
+def set_serial_number(file: WritableFile, serial: int) -> None:
     """Give all pages of a file that holds a single stream the same serial number.
 
     libsndfile draws it from the clock, so that the same samples would not give the same bytes.
@@ -44,7 +44,7 @@ def set_serial_number(file: BinaryFile, serial: int) -> None:
         start += n_page_bytes
 
 
-def is_chained(file: BinaryFile) -> bool:
+def is_chained(file: ReadableFile) -> bool:
     """Tell whether the last stream of the file is not its first, and rewind the file.
 
     Of such a chain (radio recordings, files that were joined) libsndfile reads one link only.

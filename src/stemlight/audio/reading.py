@@ -25,13 +25,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from stemlight.audio.decoding import AudioInfo, Decoder, NotDecodableError
+from stemlight.audio.decoding import AudioInfo, NotDecodableError
 from stemlight.audio.ffmpeg_decoder import FfmpegDecoder
-from stemlight.audio.files import BinaryFile
+from stemlight.audio.files import ReadableFile
 from stemlight.audio.resampling import StreamResampler
 from stemlight.audio.signal import Audio
 from stemlight.audio.sndfile_decoder import SndfileDecoder
@@ -47,7 +47,9 @@ _BLOCK_SAMPLES = 65536
 class AudioReader:
     """An opened audio stream; `open_audio` makes it, `with` closes it."""
 
-    def __init__(self, decoder: Decoder, owned_file: BinaryIO | None) -> None:
+    def __init__(
+        self, decoder: SndfileDecoder | FfmpegDecoder, owned_file: BinaryIO | None
+    ) -> None:
         self._decoder = decoder
         self._owned_file = owned_file
         self._started = False
@@ -82,7 +84,7 @@ class AudioReader:
         if self._owned_file is not None:
             self._owned_file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> AudioReader:
         return self
 
     def __exit__(
@@ -106,7 +108,7 @@ class AudioReader:
             raise InputError(f"cannot read {self.info.path}: {reason(error)}") from error
 
 
-def open_audio(source: str | os.PathLike[str] | BinaryIO, *, stream: int = 0) -> AudioReader:
+def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0) -> AudioReader:
     """Open a sound file, or a binary file object such as `sys.stdin.buffer`, from its beginning.
 
     `stream` chooses among several audio streams (a STEM mp4 has five), counted from 0. A file
@@ -134,14 +136,14 @@ def open_audio(source: str | os.PathLike[str] | BinaryIO, *, stream: int = 0) ->
         raise
 
 
-def probe(source: str | os.PathLike[str] | BinaryIO, *, stream: int = 0) -> AudioInfo:
+def probe(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0) -> AudioInfo:
     """Return what a sound file says about itself; arguments and errors as of `open_audio`."""
     with open_audio(source, stream=stream) as reader:
         return reader.info
 
 
 def read_audio(
-    source: str | os.PathLike[str] | BinaryIO,
+    source: str | os.PathLike[str] | ReadableFile,
     *,
     sample_rate_hz: int | None = None,
     channels: int | None = None,
@@ -167,7 +169,7 @@ def read_audio(
     return Audio(np.concatenate(blocks, axis=1), rate_hz)
 
 
-def _name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
+def _name_of(source: str | os.PathLike[str] | ReadableFile) -> str:
     if isinstance(source, str | os.PathLike):
         return shown(source)
     name = getattr(source, "name", None)
@@ -175,8 +177,8 @@ def _name_of(source: str | os.PathLike[str] | BinaryIO) -> str:
 
 
 def _opened(
-    source: str | os.PathLike[str] | BinaryIO, name: str
-) -> tuple[BinaryFile, BinaryIO | None]:
+    source: str | os.PathLike[str] | ReadableFile, name: str
+) -> tuple[ReadableFile, BinaryIO | None]:
     """Return a seekable file that is not empty, and again where we must close it."""
     if not isinstance(source, str | os.PathLike):
         file, owned_file = source, None
@@ -201,7 +203,7 @@ def _opened(
     return file, owned_file
 
 
-def _decoder_for(file: BinaryFile, name: str, stream: int) -> Decoder:
+def _decoder_for(file: ReadableFile, name: str, stream: int) -> SndfileDecoder | FfmpegDecoder:
     try:
         return SndfileDecoder(file, name, stream)
     except NotDecodableError:

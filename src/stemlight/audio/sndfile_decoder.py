@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError, damaged, wrong_stream
-from stemlight.audio.files import BinaryFile
+from stemlight.audio.files import ReadableFile
 from stemlight.audio.ogg import is_chained
 from stemlight.audio.wav import promised_samples
 from stemlight.errors import InputError
@@ -35,7 +36,7 @@ class SndfileDecoder:
         InputError: the header promises more samples than there are, or `stream` is not 0.
     """
 
-    def __init__(self, file: BinaryFile, name: str, stream: int) -> None:
+    def __init__(self, file: ReadableFile, name: str, stream: int) -> None:
         import soundfile  # here, to keep `import stemlight` cheap
 
         _refuse_foreign_content(file)
@@ -116,7 +117,7 @@ class SndfileDecoder:
         return damaged(self._name, n_read, self.info.sample_rate_hz, self.info.duration_seconds)
 
 
-def _refuse_foreign_content(file: BinaryFile) -> None:
+def _refuse_foreign_content(file: ReadableFile) -> None:
     file.seek(0)
     magic = file.read(4)
     file.seek(0)
@@ -132,7 +133,7 @@ class _NamelessFile:
     It has no name because soundfile trusts the suffix of a name more than the content.
     """
 
-    def __init__(self, file: BinaryFile) -> None:
+    def __init__(self, file: ReadableFile) -> None:
         self._file = file
         self.fault: OSError | None = None
 
@@ -144,7 +145,10 @@ class _NamelessFile:
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        # Damaged headers send libsndfile before the beginning; it notices where it is instead.
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
 
     def tell(self) -> int:
         return self._file.tell()

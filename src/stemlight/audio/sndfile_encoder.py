@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stemlight.audio.files import BinaryFile
+from stemlight.audio.files import WritableFile
 from stemlight.audio.ogg import set_serial_number
 from stemlight.audio.pcm import to_pcm
 from stemlight.errors import UsageError
@@ -41,7 +41,7 @@ class SndfileEncoder:
 
     def __init__(
         self,
-        file: BinaryFile,
+        file: WritableFile,
         *,
         sample_rate_hz: int,
         n_channels: int,
@@ -120,7 +120,7 @@ class SndfileEncoder:
 class _FaultKeeper:
     """A file for libsndfile's callbacks, in which an exception would be printed and forgotten."""
 
-    def __init__(self, file: BinaryFile) -> None:
+    def __init__(self, file: WritableFile) -> None:
         self.file = file
         self.closed_to_writing = False
         self._fault: OSError | None = None

@@ -12,7 +12,7 @@ import struct
 
 import numpy as np
 
-from stemlight.audio.files import BinaryFile
+from stemlight.audio.files import ReadableFile, WritableFile
 from stemlight.audio.pcm import to_pcm
 from stemlight.shapes import Float32
 
@@ -31,7 +31,7 @@ class WavEncoder:
     """Writes blocks as a WAV into a seekable binary file; `finish` fills in the sizes."""
 
     def __init__(
-        self, file: BinaryFile, *, sample_rate_hz: int, n_channels: int, bit_depth: str
+        self, file: WritableFile, *, sample_rate_hz: int, n_channels: int, bit_depth: str
     ) -> None:
         self._file = file
         self._sample_rate_hz = sample_rate_hz
@@ -82,7 +82,7 @@ class WavEncoder:
         return start + chunks + struct.pack("<4sI", b"data", 0xFFFFFFFF)
 
 
-def promised_samples(file: BinaryFile) -> int | None:
+def promised_samples(file: ReadableFile) -> int | None:
     """Return how many samples the header of a WAV, RF64 or AIFF promises, and rewind the file.
 
     None: it is none of these, or its header does not say (written to a pipe, not PCM, damaged).
@@ -101,7 +101,7 @@ def promised_samples(file: BinaryFile) -> int | None:
         file.seek(0)
 
 
-def _promised_by_wav(file: BinaryFile) -> int | None:
+def _promised_by_wav(file: ReadableFile) -> int | None:
     n_frame_bytes, n_long_bytes = 0, None
     while True:
         name, n_bytes = struct.unpack("<4sI", file.read(8))
@@ -119,7 +119,7 @@ def _promised_by_wav(file: BinaryFile) -> int | None:
         file.seek(content + n_bytes + n_bytes % 2)
 
 
-def _promised_by_aiff(file: BinaryFile) -> int:
+def _promised_by_aiff(file: ReadableFile) -> int:
     while True:
         name, n_bytes = struct.unpack(">4sI", file.read(8))
         content = file.tell()

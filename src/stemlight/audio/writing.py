@@ -9,11 +9,11 @@ import secrets
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
-from stemlight.audio.files import BinaryFile, FullWrites
+from stemlight.audio.files import FullWrites, WritableFile
 from stemlight.audio.pcm import n_outside_full_scale
 from stemlight.audio.sndfile_encoder import SndfileEncoder
 from stemlight.audio.wav import WavEncoder
@@ -47,12 +47,6 @@ _ADVICE = {
     errno.ENOTDIR: "choose another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-
-
-class _Encoder(Protocol):
-    def write(self, block: Float32[np.ndarray, "channels samples"]) -> None: ...
-    def finish(self) -> None: ...
-    def abandon(self) -> None: ...
 
 
 class AudioWriter:
@@ -91,7 +85,7 @@ class AudioWriter:
         self._n_clipped = 0
         self._part: Path | None = None
         self._file: BinaryIO | None = None
-        self._encoder: _Encoder | None = None
+        self._encoder: WavEncoder | SndfileEncoder | None = None
 
     @property
     def n_samples(self) -> int:
@@ -103,7 +97,7 @@ class AudioWriter:
         """Samples outside [-1, 1) that saturated; 0 for float, mp3 and ogg, which hold them."""
         return self._n_clipped
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> AudioWriter:
         """Open the hidden file.
 
         Raises:
@@ -177,7 +171,7 @@ class AudioWriter:
             self._discard()
             raise
 
-    def _open_encoder(self, file: BinaryFile) -> _Encoder:
+    def _open_encoder(self, file: WritableFile) -> WavEncoder | SndfileEncoder:
         if self._format == "wav":
             assert self._bit_depth is not None
             return WavEncoder(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -120,17 +121,16 @@ def _trainer(recipe: Recipe, folder: Path) -> pl.Trainer:
         logger=TensorBoardLogger(save_dir=folder, name="log", version=""),
         callbacks=[
             EMAWeightAveraging(decay=recipe.ema_decay),
-            ModelCheckpoint(
-                dirpath=folder,
-                filename="best",
-                monitor="validation/sdr_db",
-                mode="max",
-                save_last=True,
-                enable_version_counter=False,
-            ),
+            _checkpoints(folder, "best", monitor="validation/sdr_db", mode="max"),
+            # Lightning's `save_last` skips epochs that are not the best; this one does not.
+            _checkpoints(folder, Path(LAST_CHECKPOINT).stem),
             RichProgressBar(),
         ],
     )
+
+
+def _checkpoints(folder: Path, filename: str, **which: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(dirpath=folder, filename=filename, enable_version_counter=False, **which)
 
 
 @dataclass(frozen=True, kw_only=True)
