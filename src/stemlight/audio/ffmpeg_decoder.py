@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError, damaged, wrong_stream
-from stemlight.audio.files import ReadableFile
+from stemlight.audio.files import SourceFile
 from stemlight.errors import InputError
 from stemlight.shapes import Float32
 
@@ -37,7 +37,7 @@ class FfmpegDecoder:
         InputError: there is no such audio stream, or nothing in it can be decoded.
     """
 
-    def __init__(self, file: ReadableFile, name: str, stream: int) -> None:
+    def __init__(self, file: SourceFile, name: str, stream: int) -> None:
         import av  # here, to keep `import stemlight` cheap
 
         self._name = name

@@ -1,10 +1,11 @@
-"""What encoders and decoders need of a file, and a file that keeps the promise they rely on."""
+"""What decoders and encoders need of a file, and files that keep the promises they rely on."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol, runtime_checkable
 
-__all__ = ["FullWrites", "ReadableFile", "WritableFile"]
+__all__ = ["FullWrites", "ReadableFile", "SourceFile", "WritableFile"]
 
 
 @runtime_checkable
@@ -25,6 +26,40 @@ class WritableFile(Protocol):
     def write(self, content: bytes, /) -> int: ...  # noqa: D102
     def seek(self, offset: int, whence: int = 0, /) -> int: ...  # noqa: D102
     def tell(self) -> int: ...  # noqa: D102
+
+
+class SourceFile:
+    """A file for decoders in C, whose callbacks print an exception and forget it; here it is kept.
+
+    It has no name because decoders trust the suffix of a name more than the content.
+    """
+
+    def __init__(self, file: ReadableFile) -> None:
+        self._file = file
+        self.fault: OSError | None = None
+
+    def read(self, n_bytes: int = -1, /) -> bytes:
+        """Read as the file does; nothing after a fault."""
+        try:
+            return b"" if self.fault else self._file.read(n_bytes)
+        except OSError as error:
+            self.fault = error
+            return b""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Seek as the file does, and tell where that ended."""
+        # Damaged headers send decoders before the beginning; they notice where they are instead.
+        with contextlib.suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        """Tell as the file does."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """Say yes: what cannot seek was copied before."""
+        return True
 
 
 class FullWrites:

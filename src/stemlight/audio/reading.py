@@ -31,7 +31,7 @@ import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError
 from stemlight.audio.ffmpeg_decoder import FfmpegDecoder
-from stemlight.audio.files import ReadableFile
+from stemlight.audio.files import ReadableFile, SourceFile
 from stemlight.audio.resampling import StreamResampler
 from stemlight.audio.signal import Audio
 from stemlight.audio.sndfile_decoder import SndfileDecoder
@@ -48,9 +48,13 @@ class AudioReader:
     """An opened audio stream; `open_audio` makes it, `with` closes it."""
 
     def __init__(
-        self, decoder: SndfileDecoder | FfmpegDecoder, owned_file: BinaryIO | None
+        self,
+        decoder: SndfileDecoder | FfmpegDecoder,
+        file: SourceFile,
+        owned_file: BinaryIO | None,
     ) -> None:
         self._decoder = decoder
+        self._file = file
         self._owned_file = owned_file
         self._started = False
 
@@ -99,13 +103,22 @@ class AudioReader:
         self, block_samples: int
     ) -> Iterator[Float32[np.ndarray, "channels samples"]]:
         n_read = 0
+        blocks = self._decoder.blocks(block_samples)
+        while (block := self._next_block(blocks)) is not None:
+            _refuse_not_finite(block, n_read, self.info)
+            n_read += block.shape[1]
+            yield block
+
+    def _next_block(
+        self, blocks: Iterator[Float32[np.ndarray, "channels samples"]]
+    ) -> Float32[np.ndarray, "channels samples"] | None:
         try:
-            for block in self._decoder.blocks(block_samples):
-                _refuse_not_finite(block, n_read, self.info)
-                n_read += block.shape[1]
-                yield block
-        except OSError as error:
-            raise InputError(f"cannot read {self.info.path}: {reason(error)}") from error
+            block = next(blocks, None)
+        except InputError:
+            _refuse_fault(self._file, self.info.path)  # which is then the cause
+            raise
+        _refuse_fault(self._file, self.info.path)
+        return block
 
 
 def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0) -> AudioReader:
@@ -123,16 +136,16 @@ def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0
         raise UsageError(f"stream must be at least 0, not {stream}")
     name = _name_of(source)
     try:
-        file, owned_file = _opened(source, name)
+        opened, owned_file = _opened(source, name)
     except OSError as error:
         raise InputError(f"cannot read {name}: {reason(error)}") from error
+    file = SourceFile(opened)
     try:
-        return AudioReader(_decoder_for(file, name, stream), owned_file)
-    except BaseException as error:
+        return AudioReader(_decoder_for(file, name, stream), file, owned_file)
+    except BaseException:
         if owned_file is not None:
             owned_file.close()
-        if isinstance(error, OSError):
-            raise InputError(f"cannot read {name}: {reason(error)}") from error
+        _refuse_fault(file, name)  # which is then the cause
         raise
 
 
@@ -203,7 +216,7 @@ def _opened(
     return file, owned_file
 
 
-def _decoder_for(file: ReadableFile, name: str, stream: int) -> SndfileDecoder | FfmpegDecoder:
+def _decoder_for(file: SourceFile, name: str, stream: int) -> SndfileDecoder | FfmpegDecoder:
     try:
         return SndfileDecoder(file, name, stream)
     except NotDecodableError:
@@ -215,6 +228,11 @@ def _decoder_for(file: ReadableFile, name: str, stream: int) -> SndfileDecoder |
             f"{name} is no audio, or cut off or damaged ({error}); give a file that plays, "
             "or convert it to WAV"
         ) from error
+
+
+def _refuse_fault(file: SourceFile, name: str) -> None:
+    if file.fault is not None:
+        raise InputError(f"cannot read {name}: {reason(file.fault)}") from file.fault
 
 
 def _refuse_not_finite(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError, damaged, wrong_stream
-from stemlight.audio.files import ReadableFile
+from stemlight.audio.files import SourceFile
 from stemlight.audio.ogg import is_chained
 from stemlight.audio.wav import promised_samples
 from stemlight.errors import InputError
@@ -36,16 +35,15 @@ class SndfileDecoder:
         InputError: the header promises more samples than there are, or `stream` is not 0.
     """
 
-    def __init__(self, file: ReadableFile, name: str, stream: int) -> None:
+    def __init__(self, file: SourceFile, name: str, stream: int) -> None:
         import soundfile  # here, to keep `import stemlight` cheap
 
         _refuse_foreign_content(file)
         n_promised = promised_samples(file)
         self._name = name
         self._failure = soundfile.SoundFileError
-        self._file = _NamelessFile(file)
         try:
-            self._sound = soundfile.SoundFile(self._file)
+            self._sound = soundfile.SoundFile(file)
         except soundfile.SoundFileError as error:
             raise NotDecodableError(str(error)) from error
         try:
@@ -109,15 +107,13 @@ class SndfileDecoder:
             frames: np.ndarray = self._sound.read(n_frames, dtype="float32", always_2d=True)
         except self._failure:
             return np.empty((0, self.info.n_channels), np.float32)
-        if self._file.fault is not None:
-            raise self._file.fault
         return frames
 
     def _damaged(self, n_read: int) -> InputError:
         return damaged(self._name, n_read, self.info.sample_rate_hz, self.info.duration_seconds)
 
 
-def _refuse_foreign_content(file: ReadableFile) -> None:
+def _refuse_foreign_content(file: SourceFile) -> None:
     file.seek(0)
     magic = file.read(4)
     file.seek(0)
@@ -125,30 +121,3 @@ def _refuse_foreign_content(file: ReadableFile) -> None:
         raise NotDecodableError("it is not WAV, AIFF, FLAC or Ogg")
     if magic == b"OggS" and is_chained(file):
         raise NotDecodableError("it is a chain of Ogg streams")
-
-
-class _NamelessFile:
-    """A file for libsndfile's callbacks, in which an exception would be printed and forgotten.
-
-    It has no name because soundfile trusts the suffix of a name more than the content.
-    """
-
-    def __init__(self, file: ReadableFile) -> None:
-        self._file = file
-        self.fault: OSError | None = None
-
-    def read(self, n_bytes: int) -> bytes:
-        try:
-            return self._file.read(n_bytes)
-        except OSError as error:
-            self.fault = error
-            return b""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        # Damaged headers send libsndfile before the beginning; it notices where it is instead.
-        with contextlib.suppress(OSError, ValueError):
-            self._file.seek(offset, whence)
-        return self._file.tell()
-
-    def tell(self) -> int:
-        return self._file.tell()

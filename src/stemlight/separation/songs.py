@@ -1,7 +1,7 @@
 """Takes a song's file to files of its stems, block by block: all stems of a song, or none.
 
-The stems are written into a hidden folder, `.<name>.<random>.part`, beside the one they are for, or
-in it where it exists already. When all are complete they get their place together; a failure
+The stems are written into a hidden folder, `.stemlight-<random>.part`, beside the one they are for,
+or in it where it exists already. When all are complete they get their place together; a failure
 removes the hidden folder and all folders that were made for it.
 """
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -157,7 +158,7 @@ class _OpenStem:
 
     writer: AudioWriter
     energy: float = 0.0
-    n_values: int = field(default=0)
+    n_values: int = 0
 
     def write(self, block: Float32[np.ndarray, "channels samples"]) -> None:
         self.writer.write(block)
@@ -231,31 +232,36 @@ def _placed_together(folder: Path, files: Sequence[str], *, overwrite: bool) -> 
         OutputError: `folder` cannot be written to, or holds one of `files` and `overwrite` is off.
     """
     made: list[Path] = []
-    part = _part_for(folder)
     try:
         _check_targets(folder, files, overwrite=overwrite)
-        _make_missing(part.parent, made)
-        part.mkdir()
-        made.append(part)
-        yield part
-        _check_targets(folder, files, overwrite=overwrite)  # again: much time has passed
-        _place(part, folder, files)
+        _make_missing(folder.parent, made)
+        with _hidden_folder_for(folder) as part:
+            yield part
+            _check_targets(folder, files, overwrite=overwrite)  # again: much time has passed
+            _place(part, folder, files)
     except BaseException as error:
-        shutil.rmtree(part, ignore_errors=True)
         for path in reversed(made):
             with contextlib.suppress(OSError):
                 path.rmdir()  # unless another song's stems came into it meanwhile
         if isinstance(error, OSError):
             raise OutputError(f"cannot write to {shown(folder)}: {reason(error)}") from error
-        if isinstance(error, OutputError):  # which names the hidden folder
-            raise OutputError(str(error).replace(str(part), str(folder))) from error
         raise
 
 
-def _part_for(folder: Path) -> Path:
-    """Return a free hidden name on the file system of `folder`, not too long itself."""
-    name = f".{folder.name[:48]}.{secrets.token_hex(4)}.part"
-    return folder / name if folder.is_dir() else folder.parent / name
+@contextlib.contextmanager
+def _hidden_folder_for(folder: Path) -> Iterator[Path]:
+    """Make a hidden folder on the file system of `folder`, and remove what is left of it."""
+    name = f".stemlight-{secrets.token_hex(4)}.part"
+    is_inside = folder.is_dir()
+    part = folder / name if is_inside else folder.with_name(name)
+    part.mkdir()
+    try:
+        yield part
+    except OutputError as error:  # people know the folder that they asked for, not this one
+        there = (f"{os.sep}{name}", "") if is_inside else (name, folder.name)
+        raise OutputError(str(error).replace(*there)) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_targets(folder: Path, files: Sequence[str], *, overwrite: bool) -> None:
@@ -304,4 +310,3 @@ def _place(part: Path, folder: Path, files: Sequence[str]) -> None:
         for source, destination in reversed(moved):
             destination.rename(source)
         raise
-    shutil.rmtree(part, ignore_errors=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stemlight.chunking import ChunkPlan
@@ -120,13 +121,23 @@ def _trainer(recipe: Recipe, folder: Path) -> pl.Trainer:
         default_root_dir=folder,
         logger=TensorBoardLogger(save_dir=folder, name="log", version=""),
         callbacks=[
-            EMAWeightAveraging(decay=recipe.ema_decay),
+            WeightAveraging(avg_fn=_warming_average(recipe.ema_decay)),
             _checkpoints(folder, "best", monitor="validation/sdr_db", mode="max"),
             # Lightning's `save_last` skips epochs that are not the best; this one does not.
             _checkpoints(folder, Path(LAST_CHECKPOINT).stem),
             RichProgressBar(),
         ],
     )
+
+
+def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Average exponentially, over few steps at first: early weights are soon forgotten."""
+
+    def average(averaged: Tensor, current: Tensor, n_averaged: Tensor) -> Tensor:
+        weight = torch.clamp((1 + n_averaged) / (10 + n_averaged), max=decay)
+        return averaged * weight + current * (1 - weight)
+
+    return average
 
 
 def _checkpoints(folder: Path, filename: str, **which: Any) -> ModelCheckpoint:

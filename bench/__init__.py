@@ -1,0 +1,1 @@
+"""Benchmarks: run with `make bench` on a quiet machine; each prints what it measures."""

@@ -1,0 +1,87 @@
+"""The command line: reads arguments, calls the library, prints. Nothing else lives here.
+
+Exit codes: 0 all done; 1 some inputs failed, or the work itself; 2 wrong usage; 130 Ctrl-C.
+Results go to standard output, everything else to standard error.
+
+Modules of this package import nothing heavy before a command runs, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stemlight._version import __version__
+from stemlight.cli.console import complain
+from stemlight.cli.models import info, models
+from stemlight.cli.separate import separate
+from stemlight.cli.training import evaluate, export, train
+from stemlight.errors import ConfigError, StemlightError, UsageError
+
+__all__ = ["app", "main"]
+
+_FAILED, _WRONG_USAGE, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143
+
+
+class _Commands(TyperGroup):
+    """Turns what stemlight raises on purpose into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (UsageError, ConfigError) as error:
+            complain(str(error))
+            raise typer.Exit(_WRONG_USAGE) from error
+        except StemlightError as error:
+            complain(str(error))
+            raise typer.Exit(_FAILED) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(_INTERRUPTED) from error
+
+
+app = typer.Typer(
+    name="stemlight",
+    cls=_Commands,
+    help="Separate music into its stems.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Rich takes as long to load as the rest of `--help`, and draws boxes around error lines.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (separate, info, models, evaluate, train, export):
+    app.command()(_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"stemlight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line with the arguments of the process."""
+    # What is half written is removed when a service manager stops us, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(_TERMINATED))
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold bytes that are no text, and terminals may know few letters.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="stemlight")
