@@ -57,6 +57,15 @@ def test_a_missing_file_is_named(tmp_path):
         read_audio(tmp_path / "x.wav")
 
 
+def test_a_closed_file_and_a_zero_byte_in_a_name_are_refused(tmp_path):
+    file = io.BytesIO(b"x")
+    file.close()
+    with pytest.raises(InputError, match="cannot read <stream>: I/O operation on closed file"):
+        read_audio(file)
+    with pytest.raises(InputError, match=r"cannot read 'a\\x00b': embedded null byte"):
+        read_audio("a\0b")
+
+
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match=rf"{tmp_path.name} is a folder; give a sound file"):
         read_audio(tmp_path)

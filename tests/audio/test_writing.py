@@ -296,6 +296,25 @@ def test_a_missing_folder_is_named(tmp_path):
         write(tmp_path / "a" / "x.wav", noise(1, 10))
 
 
+def test_a_zero_byte_in_a_name_is_an_error_of_the_output(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*x\\x00\.wav': embedded null byte"):
+        write(tmp_path / "x\0.wav", noise(1, 10))
+
+
+def test_a_change_of_the_current_folder_does_not_move_the_file(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with AudioWriter("x.wav", sample_rate_hz=8000, n_channels=1) as writer:
+        monkeypatch.chdir("elsewhere")
+        writer.write(noise(1, 10))
+    assert soundfile.info(tmp_path / "x.wav").frames == 10
+
+
+def test_the_most_channels_and_the_highest_rate_fit_the_header(tmp_path):
+    write(tmp_path / "x.wav", np.zeros((1024, 2), np.float32), sample_rate_hz=2**31 - 1)
+    assert soundfile.info(tmp_path / "x.wav").channels == 1024
+
+
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(OutputError, match=r"a/x\.wav: Not a directory; choose another folder"):
@@ -377,7 +396,7 @@ def test_a_file_without_samples_is_not_written(tmp_path, format):
         ),
         ({"format": "ogg", "n_channels": 256}, r"ogg holds 1 to 255 channels, not 256; use wav"),
         ({"format": "ogg", "sample_rate_hz": 384000}, r"ogg .* 1 to 200000 Hz, not 384000"),
-        ({"n_channels": 0}, r"wav holds 1 to 65535 channels, not 0"),
+        ({"n_channels": 0}, r"wav holds 1 to 1024 channels, not 0"),
         ({"sample_rate_hz": 0}, r"wav holds sample rates of 1 to 2147483647 Hz, not 0"),
     ],
 )

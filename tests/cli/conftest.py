@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from stemlight.cli import app
 
-RATE_HZ = 44100
+from .material import write_song
+
 TINY = {
     "stft": {"n_fft": 512, "hop_samples": 128, "kept_bins": 256},
     "network": {
@@ -106,21 +105,3 @@ def run(model, capfd) -> Run:
 def song(tmp_path) -> Path:
     """One second of stereo noise, `song.wav`, 24 bits."""
     return write_song(tmp_path / "song.wav")
-
-
-def noise(n_samples: int = RATE_HZ, n_channels: int = 2, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-0.5, 0.5, (n_samples, n_channels))
-
-
-def write_song(path: Path, samples: np.ndarray | None = None, rate_hz: int = RATE_HZ) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    subtype = "PCM_24" if path.suffix in (".wav", ".flac") else None
-    soundfile.write(path, noise() if samples is None else samples, rate_hz, subtype=subtype)
-    return path
-
-
-def tree(folder: Path) -> list[str]:
-    """All files below a folder, hidden ones, too."""
-    return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()
-    )

@@ -137,7 +137,7 @@ def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0
     name = _name_of(source)
     try:
         opened, owned_file = _opened(source, name)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: closed, or a zero byte in the name
         raise InputError(f"cannot read {name}: {reason(error)}") from error
     file = SourceFile(opened)
     try:

@@ -26,6 +26,8 @@ _BYTES_PER_SAMPLE = {"16": 2, "24": 3, "float": 4}
 # of 32 bits, or of 31 bits less a header.
 _UNKNOWN_FROM_BYTES = 0x7FFF0000
 
+_MOST_CHUNKS = 1000  # a gigabyte of zeros is a hundred million of empty chunks
+
 
 class WavEncoder:
     """Writes blocks as a WAV into a seekable binary file; `finish` fills in the sizes."""
@@ -65,7 +67,7 @@ class WavEncoder:
             kind,
             self._n_channels,
             self._sample_rate_hz,
-            self._sample_rate_hz * n_frame_bytes,
+            min(self._sample_rate_hz * n_frame_bytes, 0xFFFFFFFF),
             n_frame_bytes,
             8 * n_bytes,
         )
@@ -103,7 +105,7 @@ def promised_samples(file: ReadableFile) -> int | None:
 
 def _promised_by_wav(file: ReadableFile) -> int | None:
     n_frame_bytes, n_long_bytes = 0, None
-    while True:
+    for _ in range(_MOST_CHUNKS):
         name, n_bytes = struct.unpack("<4sI", file.read(8))
         content = file.tell()
         if name == b"ds64":
@@ -117,16 +119,18 @@ def _promised_by_wav(file: ReadableFile) -> int | None:
             n_data_bytes = n_long_bytes if n_long_bytes else (None if unknown else n_bytes)
             return n_data_bytes // n_frame_bytes if n_data_bytes and n_frame_bytes else None
         file.seek(content + n_bytes + n_bytes % 2)
+    return None
 
 
-def _promised_by_aiff(file: ReadableFile) -> int:
-    while True:
+def _promised_by_aiff(file: ReadableFile) -> int | None:
+    for _ in range(_MOST_CHUNKS):
         name, n_bytes = struct.unpack(">4sI", file.read(8))
         content = file.tell()
         if name == b"COMM":
             _, n_samples = struct.unpack(">hI", file.read(6))
             return int(n_samples)
         file.seek(content + n_bytes + n_bytes % 2)
+    return None
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -17,6 +17,6 @@ def shown(path: str | os.PathLike[str]) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def reason(error: OSError) -> str:
-    """Return why the operating system refused: `No space left on device`."""
-    return error.strerror or str(error) or type(error).__name__
+def reason(error: OSError | ValueError) -> str:
+    """Return why the operating system, or Python before it, refused: `No space left on device`."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

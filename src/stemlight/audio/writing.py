@@ -30,7 +30,7 @@ BIT_DEPTHS = ("16", "24", "float")
 """What a sample becomes in a lossless file; flac has no float, mp3 and ogg have no choice."""
 
 _BIT_DEPTHS_OF = {"wav": BIT_DEPTHS, "flac": ("16", "24"), "mp3": (), "ogg": ()}
-_MOST_CHANNELS_OF = {"wav": 65535, "flac": 8, "mp3": 2, "ogg": 255}
+_MOST_CHANNELS_OF = {"wav": 1024, "flac": 8, "mp3": 2, "ogg": 255}
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MOST_RATE_HZ_OF = {"wav": 2**31 - 1, "flac": 655350, "mp3": 48000, "ogg": 200000}
 
@@ -83,6 +83,7 @@ class AudioWriter:
         self._overwrite = overwrite
         self._n_samples = 0
         self._n_clipped = 0
+        self._target: Path | None = None
         self._part: Path | None = None
         self._file: BinaryIO | None = None
         self._encoder: WavEncoder | SndfileEncoder | None = None
@@ -104,13 +105,14 @@ class AudioWriter:
             OutputError: the file exists and must not be overwritten, or cannot be made.
         """
         try:
-            target = Path(os.path.realpath(self._path))  # a link keeps pointing to its file
-            self._check_target(target)
-            self._part = _part_beside(target)
+            # A link keeps pointing to its file, and a change of the current folder changes nothing.
+            self._target = Path(os.path.realpath(self._path))
+            self._check_target(self._target)
+            self._part = _part_beside(self._target)
             # Without a buffer of Python's own an error is reported by the write that caused it.
             self._file = cast(BinaryIO, self._part.open("x+b", buffering=0))
             self._encoder = self._open_encoder(FullWrites(self._file))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
             self._discard()
             raise self._output_error(error) from error
         except BaseException:
@@ -155,15 +157,15 @@ class AudioWriter:
         assert self._encoder is not None
         assert self._file is not None
         assert self._part is not None
+        assert self._target is not None
         try:
             if self._n_samples == 0:  # FLAC and MP3 would have no bytes either
                 raise OutputError(f"cannot write {self._name}: no samples were given")
             self._encoder.finish()
             self._encoder = None
             self._file.close()
-            target = Path(os.path.realpath(self._path))
-            self._check_target(target)  # again: it may have come into being meanwhile
-            self._part.replace(target)
+            self._check_target(self._target)  # again: it may have come into being meanwhile
+            self._part.replace(self._target)
         except OSError as failure:
             self._discard()
             raise self._output_error(failure) from failure
@@ -220,8 +222,8 @@ class AudioWriter:
             if self._part is not None:
                 self._part.unlink()
 
-    def _output_error(self, error: OSError) -> OutputError:
-        advice = _ADVICE.get(error.errno or 0, "")
+    def _output_error(self, error: OSError | ValueError) -> OutputError:
+        advice = _ADVICE.get(getattr(error, "errno", None) or 0, "")
         return OutputError(
             f"cannot write {self._name}: {reason(error)}{'; ' if advice else ''}{advice}"
         )

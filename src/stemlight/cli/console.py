@@ -80,19 +80,24 @@ def song_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
     """Show how far a song is: a bar that goes away on a terminal, elsewhere one line."""
     if quiet or not sys.stderr.isatty():
         if not quiet:
-            note(name)
+            note(f"separating {name}")
         yield lambda n_done, n_total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     # Results are for standard output even while a bar is on the screen.
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TimeLeftColumn(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
         redirect_stdout=False,

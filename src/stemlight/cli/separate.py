@@ -159,13 +159,13 @@ class _Batch:
         n_jobs = len(plan.jobs)
         for number, job in enumerate(plan.jobs, start=1):
             name = "<stdin>" if job.song is None else shown(job.song)
-            title = name if n_jobs == 1 else f"[{number}/{n_jobs}] {name}"
+            title = name if n_jobs == 1 else f"{name} ({number} of {n_jobs})"
             report = self._separate(job, name, title)
             if report is not None:
                 self.songs.append({"status": "done", **report.to_json()})
                 if not self._quiet:
                     self._print(report, shown(report.folder))
-        if self.n_failed and not self._quiet and self.n_failed + n_jobs > 1:
+        if self.n_failed and not self._quiet and len(self.songs) > 1:
             note(f"{self.n_failed} of {len(self.songs)} inputs failed")
 
     def _separate(self, job: Job, name: str, title: str) -> SongReport | None:

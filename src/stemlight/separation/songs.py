@@ -299,13 +299,16 @@ def _place(part: Path, folder: Path, files: Sequence[str]) -> None:
         part.rename(folder)
         return
     moved: list[tuple[Path, Path]] = []
+
+    def move(source: Path, destination: Path) -> None:
+        source.rename(destination)
+        moved.append((source, destination))
+
     try:
         for file in files:
-            target = folder / file
-            for source, destination in ((target, part / f".old-{file}"), (part / file, target)):
-                if source.exists():
-                    source.rename(destination)
-                    moved.append((source, destination))
+            if (folder / file).exists():
+                move(folder / file, part / f".old-{file}")
+            move(part / file, folder / file)
     except BaseException:
         for source, destination in reversed(moved):
             destination.rename(source)

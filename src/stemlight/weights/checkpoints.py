@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from stemlight.errors import WeightsError
 from stemlight.models.spectrogram import SpectrogramModel, build_model
@@ -39,7 +39,8 @@ def save_model(model: SpectrogramModel, card: ModelCard, folder: Path) -> ModelC
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     parts = {name: folder / f".{name}.part" for name in (WEIGHTS_FILE, GRAPH_FILE)}
     try:
-        save_file(weights, parts[WEIGHTS_FILE])
+        # `save_file` would make a file that its owner alone can read.
+        parts[WEIGHTS_FILE].write_bytes(save(weights))
         export_onnx(network, parts[GRAPH_FILE], n_bins=model.stft.kept_bins)
         sealed = dataclasses.replace(
             card,

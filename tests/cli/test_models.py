@@ -1,0 +1,67 @@
+"""`stemlight models` and `stemlight info`."""
+
+from __future__ import annotations
+
+import pytest
+
+from stemlight.models.presets import PRESETS
+from stemlight.weights.catalogue import embedded_models
+
+
+def facts(out: str) -> dict[str, str]:
+    return {line[:17].strip(): line[17:].strip() for line in out.splitlines()}
+
+
+def test_info_of_a_song_tells_what_it_is(run, song):
+    ran = run("info", song)
+    assert ran.code == 0
+    assert [line.split(maxsplit=1) for line in ran.out.splitlines()] == [
+        ["file", str(song)],
+        ["format", "wav (pcm_24)"],
+        ["duration", "1.00 s"],
+        ["sample", "rate  44100 Hz"],
+        ["channels", "2"],
+        ["samples", "44100"],
+    ]
+
+
+def test_info_of_a_model_tells_what_its_card_says(run, model):
+    ran = run("info", model)
+    assert ran.code == 0
+    for line in (
+        "model              tiny",
+        "stems              vocals, drums, bass, other",
+        "licence            MIT",
+        "trained on         nothing (none)",
+        "SDR                1.25 dB (vocals 1.25)",
+        "                   measured with: true",
+    ):
+        assert line in ran.out.splitlines()
+    assert ran.out.count("sha256") == 2
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_info_of_a_preset_tells_its_fields_as_set_names_them(run, preset):
+    ran = run("info", preset)
+    assert ran.code == 0
+    config = PRESETS[preset]
+    rows = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert rows["preset"] == preset
+    assert rows["stft.n_fft"] == str(config.stft.n_fft)
+    assert rows["network.n_blocks"] == str(config.network.n_blocks)
+    assert rows["sources"] == "vocals, drums, bass, other"
+
+
+def test_info_of_nothing_is_code_2_and_of_a_missing_song_code_1(run, tmp_path):
+    ran = run("info", "lightsaft-pluss")
+    assert ran.code == 2
+    assert "did you mean 'lightsaft-plus'?" in ran.err
+    ran = run("info", tmp_path / "no.mp3")
+    assert ran.code == 1
+    assert ran.err == f"error: cannot read {tmp_path}/no.mp3: No such file or directory\n"
+
+
+def test_models_lists_all_that_are_inside_the_package(run):
+    ran = run("models")
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == list(embedded_models())
