@@ -235,7 +235,7 @@ def test_a_damaged_model_is_one_line(run, model, song, tmp_path):
         (["--bit-depth", "32"], "bit depth must be one of 16, 24, float, not '32'"),
         (["--engine", "tflite"], "no engine 'tflite'"),
         (["--device", "cuda"], "the onnx engine runs on the cpu, not on 'cuda'"),
-        (["--report", "nowhere/report.json"], "there is no folder nowhere"),
+        (["--report", "nowhere/report.json"], "--report nowhere/report.json: there is no folder"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2_before_any_work(

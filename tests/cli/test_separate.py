@@ -106,13 +106,13 @@ def test_a_folders_tree_is_mirrored_and_only_songs_are_taken(run, tmp_path):
     ]
 
 
-def test_results_inside_the_folder_are_no_songs(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("output", "stem"), [("out", "out/a/bass.wav"), (".", "a/bass.wav")])
+def test_results_inside_the_folder_are_no_songs(run, tmp_path, monkeypatch, output, stem):
     write_song(tmp_path / "a.wav", noise(50))
     monkeypatch.chdir(tmp_path)
-    for output in ("separated", "."):
-        for _ in range(2):
-            assert run("separate", ".", "-o", output, "--stems", "bass", "--overwrite").code == 0
-    assert tree(tmp_path) == ["a.wav", "a/bass.wav", "separated/a/bass.wav"]
+    for _ in range(2):
+        assert run("separate", ".", "-o", output, "--stems", "bass", "--overwrite").code == 0
+    assert tree(tmp_path) == ["a.wav", stem]
 
 
 def test_songs_of_one_name_get_folders_of_their_own_in_the_order_given(run, tmp_path):
@@ -154,15 +154,17 @@ def test_a_track_is_called_like_its_file_without_the_suffix(
 
 
 def test_long_names_stay_apart(run, tmp_path):
-    names = ["x" * 251 + ".wav", "x" * 251 + ".ogg", "음" * 83 + "ab.wav", "음" * 83 + "ab.ogg"]
-    for name in names:
-        write_song(tmp_path / "in" / name, noise(50))
+    content = write_song(tmp_path / "x.wav", noise(50)).read_bytes()
+    (tmp_path / "in").mkdir()
+    for name in ("x" * 252, "음" * 84):
+        (tmp_path / "in" / f"{name}.au").write_bytes(content)
+        (tmp_path / "in" / f"{name}.ts").write_bytes(content)
     assert run("separate", tmp_path / "in", "-o", tmp_path / "out", "--stems=bass").code == 0
     assert tree(tmp_path / "out") == [
         f"{'x' * 251} (2)/bass.wav",
-        f"{'x' * 251}/bass.wav",
+        f"{'x' * 252}/bass.wav",
         f"{'음' * 83} (2)/bass.wav",
-        f"{'음' * 83}ab/bass.wav",
+        f"{'음' * 84}/bass.wav",
     ]
 
 

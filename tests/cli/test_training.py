@@ -1,0 +1,227 @@
+"""`stemlight train`, `export` and `evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stemlight.evaluation import sdr_db
+from stemlight.weights.cards import read_card
+
+from .conftest import TINY
+from .material import RATE_HZ, STEMS, noise, write_song
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory) -> Path:
+    """Three tracks of one second; the third has no bass."""
+    root = tmp_path_factory.mktemp("tracks")
+    for index, track in enumerate(("one", "two", "three")):
+        for stem, name in enumerate(STEMS):
+            if (track, name) != ("three", "bass"):
+                write_song(
+                    root / track / f"{name}.wav", 0.5 * noise(RATE_HZ, seed=10 * index + stem)
+                )
+    return root
+
+
+@pytest.fixture
+def recipe(tracks, tmp_path) -> Path:
+    content = {
+        "name": "tiny-run",
+        "preset": "stemlight-small",
+        "arguments": TINY,
+        "data": {
+            "root": str(tracks),
+            "cache": str(tmp_path / "decoded"),
+            "train": [{"path": ".", "only": ["one", "three"]}],
+            "validation": [{"path": ".", "only": ["two"]}],
+        },
+        "n_steps": 2,
+        "steps_per_epoch": 1,
+        "batch_size": 1,
+        "train_frames": 64,
+        "precision": "32-true",
+        "n_workers": 0,
+        "output": str(tmp_path / "runs"),
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+# Evaluating
+
+
+def test_scores_of_tracks_their_mean_and_the_baselines_are_told(run, model, tracks, tmp_path):
+    report = tmp_path / "scores.json"
+    ran = run("evaluate", model, "--tracks", tracks, "--report", report, "--threads", 1)
+    assert ran.code == 0
+    scores = json.loads(report.read_text())
+    assert list(scores["tracks"]) == ["one", "three", "two"]
+    assert "bass" not in scores["tracks"]["three"]
+    means = [
+        np.mean([track[s] for track in scores["tracks"].values() if s in track]) for s in STEMS
+    ]
+    assert list(scores["mean_sdr_db"].values()) == pytest.approx(means)
+    assert scores["average_sdr_db"] == pytest.approx(np.mean(means))
+    # The other stems are the error of the mixture: three of the same energy, or two.
+    assert scores["mixture_as_estimate"]["tracks"]["one"]["bass"] == pytest.approx(-4.77, abs=0.1)
+    assert scores["mixture_as_estimate"]["tracks"]["three"]["drums"] == pytest.approx(-3, abs=0.1)
+    lines = ran.out.splitlines()
+    assert lines[0].split() == ["track", *STEMS, "average"]
+    assert [line.split()[0] for line in lines[1:4]] == ["one", "three", "two"]
+    assert lines[2].split()[3] == "-"
+    assert lines[5].split()[-1] == f"{scores['average_sdr_db']:.2f}"
+    assert lines[7].split() == ["(silence)", *["0.00"] * 5]
+    assert "MDX'21" in lines[-1]
+    assert ran.err.splitlines() == ["[1/3] one", "[2/3] three", "[3/3] two"]
+
+
+def test_the_scores_are_those_of_the_stems_that_separate_writes(run, model, tracks, tmp_path):
+    from stemlight.audio import read_audio
+
+    report = tmp_path / "scores.json"
+    (tmp_path / "only.txt").write_text("two\n\n")
+    only = ["--only", tmp_path / "only.txt", "--report", report]
+    assert run("evaluate", model, "--tracks", tracks, *only).code == 0
+    truth = {name: read_audio(tracks / "two" / f"{name}.wav").samples for name in STEMS}
+    mixture = write_song(tmp_path / "mix.wav", sum(truth.values()).T)
+    run("separate", mixture, "-o", tmp_path / "out")
+    expected = {
+        name: sdr_db(truth[name], read_audio(tmp_path / "out" / "mix" / f"{name}.wav").samples)
+        for name in STEMS
+    }
+    assert json.loads(report.read_text())["tracks"] == {"two": pytest.approx(expected, abs=1e-3)}
+
+
+def test_a_recipe_names_its_validation_tracks(run, model, recipe):
+    ran = run("evaluate", model, "--recipe", recipe)
+    assert ran.code == 0
+    assert ran.err == "[1/1] two\n"
+
+
+def test_evaluating_needs_no_torch(model, tracks):
+    from .test_process import TORCH_GONE, python
+
+    ran = python(TORCH_GONE, "evaluate", model, "--tracks", tracks / "two")
+    assert ran.returncode == 0, ran.stderr
+    ran = python(TORCH_GONE, "evaluate", model, "--recipe", "recipe.yaml")
+    assert ran.returncode == 1
+    assert "pip install 'stemlight[train]'" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ([], 2, "give either --tracks DIR or --recipe RECIPE"),
+        (["--tracks", "x", "--recipe", "y"], 2, "give either --tracks DIR or --recipe RECIPE"),
+        (["--recipe", "y", "--only", "z"], 2, "--only belongs to --tracks"),
+        (["--tracks", "x", "--set", "a=1"], 2, "--set belongs to --recipe"),
+        (["--tracks", "nowhere"], 1, "nowhere is not a folder"),
+        (["--tracks", "{tracks}", "--only", "nofile"], 1, "cannot read nofile: No such file"),
+        (["--tracks", "{tracks}", "--only", "empty"], 1, "empty names no track"),
+        (
+            ["--tracks", "{tracks}", "--only", "typo"],
+            1,
+            "{tracks} has no track 'onee' of typo; did",
+        ),
+    ],
+)
+def test_wrong_questions_are_one_line(
+    run, model, tracks, tmp_path, monkeypatch, arguments, code, line
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").write_text("\n")
+    Path("typo").write_text("onee\n")
+    ran = run("evaluate", model, *(word.format(tracks=tracks) for word in arguments))
+    assert (ran.code, ran.out) == (code, "")
+    assert ran.err.startswith(f"error: {line.format(tracks=tracks)}")
+    assert ran.err.count("\n") == 1
+
+
+# Training and exporting
+
+
+def test_a_model_is_trained_exported_and_separates(run, recipe, song, tmp_path):
+    ran = run("train", recipe)
+    assert ran.code == 0, ran.err
+    checkpoint = tmp_path / "runs" / "tiny-run" / "last.ckpt"
+    assert ran.out.splitlines()[-1] == str(checkpoint)
+    again = run("train", recipe)
+    assert again.code == 2
+    assert "add --resume" in again.err
+
+    card = tmp_path / "card.yaml"
+    card.write_text("licence: MIT\ntraining_data: [{name: noise, terms: none}]\n")
+    arguments = ["export", checkpoint, "-o", tmp_path / "tiny", "--recipe", recipe]
+    ran = run(*arguments, "--card", card, "--name", "mine")
+    assert ran.code == 0, ran.err
+    written = read_card(tmp_path / "tiny")
+    assert (written.name, written.licence) == ("mine", "MIT")
+    assert written.summary == "trained with the recipe tiny-run for 2 steps"
+    assert written.band_limit_hz == dict.fromkeys(STEMS, 22050.0)
+    assert run(*arguments).code == 1  # a model is there
+    ran = run(*arguments, "--overwrite")
+    assert "name them with --card" in ran.err
+    assert run("separate", song, "--model", tmp_path / "tiny", "-o", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ("licens: MIT", "has the field 'licens'; did you mean 'licence'?"),
+        ("scores: 3", "ModelCard.scores must be tuple, not 3"),
+        ("- MIT", "must hold a mapping of fields, not list"),
+        ("a: [", "cannot be read: "),
+    ],
+)
+def test_a_card_with_wrong_fields_is_refused(run, recipe, tmp_path, fields, line):
+    (tmp_path / "card.yaml").write_text(fields)
+    torch = pytest.importorskip("torch")
+    from stemlight.models.presets import resolve_preset
+    from stemlight.models.spectrogram import build_model
+
+    network = build_model(resolve_preset("stemlight-small", TINY)).network
+    state = {f"model.network.{key}": value for key, value in network.state_dict().items()}
+    torch.save({"state_dict": state, "global_step": 1, "epoch": 0}, tmp_path / "x.ckpt")
+    ran = run(
+        *["export", tmp_path / "x.ckpt", "-o", tmp_path / "tiny", "--recipe", recipe],
+        *["--card", tmp_path / "card.yaml"],
+    )
+    assert ran.code == 2
+    assert line in ran.err
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_wrong_recipes_and_settings_are_code_2(run, recipe, tmp_path):
+    for arguments, line in (
+        ([tmp_path / "no.yaml"], "is no readable recipe: "),
+        ([recipe, "--set", "n_step=3"], "Recipe has no field 'n_step'; did you mean 'n_steps'?"),
+        ([recipe, "--set", "n_steps"], "--set needs key=value"),
+    ):
+        ran = run("train", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert line in ran.err
+        assert ran.err.count("\n") == 1
+
+
+def test_resuming_what_never_began_is_refused(run, recipe):
+    ran = run("train", recipe, "--resume")
+    assert ran.code == 1
+    assert "does not exist; train without --resume first" in ran.err
+
+
+def test_no_checkpoint_is_one_line(run, recipe, tmp_path):
+    (tmp_path / "x.ckpt").write_text("no checkpoint")
+    for path in (tmp_path / "x.ckpt", tmp_path / "no.ckpt"):
+        ran = run("export", path, "-o", tmp_path / "tiny", "--recipe", recipe)
+        assert ran.code == 1
+        assert f"{path} is no training checkpoint" in ran.err
+        assert ran.err.count("\n") == 1
+    assert not (tmp_path / "tiny").exists()
