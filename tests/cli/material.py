@@ -1,7 +1,9 @@
-"""Songs, and what lies in a folder."""
+"""Songs, what lies in a folder, and the command as a process of its own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,14 @@ import soundfile
 
 RATE_HZ = 44100
 STEMS = ("vocals", "drums", "bass", "other")
+
+TORCH_GONE = (
+    "import sys\n"
+    "for name in ('torch', 'lightning', 'einops', 'onnx', 'yaml', 'tensorboard'):\n"
+    "    sys.modules[name] = None\n"
+    "from stemlight.cli import main\n"
+    "main()"
+)
 
 
 def noise(n_samples: int = RATE_HZ, n_channels: int = 2, seed: int = 0) -> np.ndarray:
@@ -29,3 +39,13 @@ def tree(folder: Path) -> list[str]:
 
 def stems_of(name: str, format: str = "wav") -> list[str]:
     return sorted(f"{name}/{stem}.{format}" for stem in STEMS)
+
+
+def stemlight(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stemlight", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -12,21 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .material import noise, stems_of, tree, write_song
+from .material import TORCH_GONE, noise, python, stems_of, tree, write_song
 
 SLOW_SECONDS = 600
-
-
-def stemlight(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stemlight", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, **({"timeout": 60} | options)
-    )
-
-
-def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 # What is imported
@@ -45,15 +33,6 @@ def test_help_imports_nothing_heavy(arguments):
     )
     ran = python(code, *arguments)
     assert "HEAVY set()" in ran.stdout, ran.stdout + ran.stderr
-
-
-TORCH_GONE = (
-    "import sys\n"
-    "for name in ('torch', 'lightning', 'einops', 'onnx', 'yaml', 'tensorboard'):\n"
-    "    sys.modules[name] = None\n"
-    "from stemlight.cli import main\n"
-    "main()"
-)
 
 
 def test_separation_needs_no_torch(model, tmp_path):
@@ -123,6 +102,14 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(model):
     assert (ran.returncode, ran.stderr) == (1, "")
 
 
+def test_closed_streams_are_no_reason_to_fail(model, tmp_path):
+    song = write_song(tmp_path / "song.wav", noise(100))
+    command = f"'{sys.executable}' -m stemlight separate '{song}' - --model '{model}' <&- >&- 2>&-"
+    ran = subprocess.run(command, shell=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 1  # because of the standard input
+    assert tree(tmp_path / "separated") == stems_of("song")
+
+
 def test_a_terminal_gets_a_bar_and_standard_output_the_results(model, tmp_path):
     song = write_song(tmp_path / "[red]song.wav", noise(100_000))
     terminal, side = pty.openpty()
@@ -156,9 +143,9 @@ def test_a_terminal_gets_a_bar_and_standard_output_the_results(model, tmp_path):
 def test_a_signal_ends_it_without_a_trace(model, tmp_path, number, code):
     song = write_song(tmp_path / "song.wav", noise(SLOW_SECONDS * 8000, 1), 8000)
     report = tmp_path / "report.json"
+    arguments = ["--model", model, "-o", tmp_path / "out", "--report", report]
     process = subprocess.Popen(
-        [sys.executable, "-m", "stemlight", "separate", song, "--model", model]
-        + ["-o", tmp_path / "out", "--report", report],
+        [sys.executable, "-m", "stemlight", "separate", song, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

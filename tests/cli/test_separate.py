@@ -180,7 +180,7 @@ def test_a_dash_is_standard_input(run, song, tmp_path, monkeypatch):
 def test_results_are_on_standard_output_and_news_on_standard_error(run, song, tmp_path):
     ran = run("separate", song, "-o", tmp_path / "out")
     header, row = ran.out.splitlines()
-    assert header.split() == "duration time factor".split() + [
+    assert header.split() == ["duration", "time", "factor"] + [
         word for stem in STEMS for word in (stem, "dB")
     ] + ["folder"]
     assert row.split()[:2] == ["1.0", "s"]

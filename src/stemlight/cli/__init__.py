@@ -8,8 +8,10 @@ Modules of this package import nothing heavy before a command runs, so that `--h
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -80,8 +82,10 @@ def main() -> None:
     """Run the command line with the arguments of the process."""
     # What is half written is removed when a service manager stops us, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(_TERMINATED))
-    for stream in (sys.stdout, sys.stderr):
-        # File names may hold bytes that are no text, and terminals may know few letters.
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started us
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for the whole process
+        else:  # file names may hold bytes that are no text, and terminals may know few letters
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="stemlight")

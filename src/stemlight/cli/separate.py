@@ -224,6 +224,6 @@ def _opened(song: Path | None) -> Iterator[Path | BinaryIO]:
     if song is not None:
         yield song
         return
-    if sys.stdin.isatty():
-        raise InputError("<stdin> is a terminal; pipe a sound file into it")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise InputError("<stdin> is closed or a terminal; pipe a sound file into it")
     yield sys.stdin.buffer

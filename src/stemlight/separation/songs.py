@@ -233,8 +233,8 @@ def _placed_together(folder: Path, files: Sequence[str], *, overwrite: bool) -> 
     """
     made: list[Path] = []
     try:
-        _check_targets(folder, files, overwrite=overwrite)
         _make_missing(folder.parent, made)
+        _check_targets(folder, files, overwrite=overwrite)
         with _hidden_folder_for(folder) as part:
             yield part
             _check_targets(folder, files, overwrite=overwrite)  # again: much time has passed
@@ -254,8 +254,8 @@ def _hidden_folder_for(folder: Path) -> Iterator[Path]:
     name = f".stemlight-{secrets.token_hex(4)}.part"
     is_inside = folder.is_dir()
     part = folder / name if is_inside else folder.with_name(name)
-    part.mkdir()
     try:
+        part.mkdir()  # in the block: an interrupt may come at any moment
         yield part
     except OutputError as error:  # people know the folder that they asked for, not this one
         there = (f"{os.sep}{name}", "") if is_inside else (name, folder.name)
@@ -288,9 +288,9 @@ def _make_missing(folder: Path, made: list[Path]) -> None:
     if folder.is_dir():
         return
     _make_missing(folder.parent, made)
+    made.append(folder)  # before it is made: an interrupt may come at any moment
     with contextlib.suppress(FileExistsError):  # another process may be working beside this one
         folder.mkdir()
-        made.append(folder)
 
 
 def _place(part: Path, folder: Path, files: Sequence[str]) -> None:
