@@ -31,6 +31,26 @@ def shared_path(relative: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _untyped_export():
+    """Switch the check of shapes off while a graph is traced: integers are tensors there."""
+    import jaxtyping
+    import torch
+
+    export = torch.onnx.export
+
+    def untyped(*arguments, **options):
+        jaxtyping.config.update("jaxtyping_disable", True)
+        try:
+            return export(*arguments, **options)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", untyped)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Give tests `shared("fixtures/...")`, which skips where ../shared is absent."""

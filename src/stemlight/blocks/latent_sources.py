@@ -132,7 +132,7 @@ class LightSaft(nn.Module):
         n_features: int,
         n_bins: int,
         *,
-        attention: LatentAttention,
+        attention: nn.Module,  # as LatentAttention
         n_latents: int,
         n_units: int,
         latent_order: LatentOrder,

@@ -82,7 +82,7 @@ class Tfc(nn.Module):
             for index in range(n_layers)
         )
 
-    def forward(self, features: Features) -> Features:
+    def forward(self, features: Features) -> Float[Tensor, "batch growth frames bins"]:
         """Map `n_in` features to `growth_channels` features."""
         newest: Tensor = self.layers[0](features)
         for layer in self.layers[1:]:
@@ -134,7 +134,7 @@ class TfcFtBlock(nn.Module):
         features: Features,
         embedding: Float[Tensor, "batch embedding"] | None = None,
         modulation: PointwiseModulation | None = None,
-    ) -> Features:
+    ) -> Float[Tensor, "batch growth frames bins"]:
         """Apply the block; `modulation` acts between convolution and transformation."""
         features = self.tfc(features)
         if modulation is not None:

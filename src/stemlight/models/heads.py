@@ -13,7 +13,6 @@ from stemlight.shapes import Float
 __all__ = ["FoldedHead", "FoldedTail", "apply_estimate", "pair_bins_head", "pair_bins_tail"]
 
 Planes = Float[Tensor, "batch planes frames bins"]
-Features = Float[Tensor, "batch features frames bins"]
 
 _QUIETEST = 1e-7  # power of a bin below which level differences carry nothing; keeps sqrt smooth
 
@@ -44,7 +43,7 @@ class FoldedHead(nn.Module):
         self.bin_offset = nn.Parameter(torch.zeros(n_bins))
         self.mix = conv_norm(nn.Conv2d(4 * fold, n_features, kernel_size=1), n_features, activation)
 
-    def forward(self, planes: Planes) -> Features:
+    def forward(self, planes: Planes) -> Float[Tensor, "batch features frames folded_bins"]:
         """Map complex-major stereo planes to features."""
         left_right = rearrange(planes, "b (complex c) t bins -> complex b c t bins", c=2)
         left, right = left_right[:, :, :1], left_right[:, :, 1:]
@@ -65,7 +64,9 @@ class FoldedTail(nn.Module):
         self.fold = fold
         self.mix = nn.Conv2d(n_features, n_channels * fold, kernel_size=1)
 
-    def forward(self, features: Features) -> Float[Tensor, "batch channels frames bins"]:
+    def forward(
+        self, features: Float[Tensor, "batch features frames folded_bins"]
+    ) -> Float[Tensor, "batch channels frames bins"]:
         """Spread the folded bins out again."""
         return rearrange(
             self.mix(features), "b (c fold) t bins -> b c t (bins fold)", fold=self.fold
