@@ -1,4 +1,4 @@
-"""A tiny real model in a folder, songs, and the command line called in this process."""
+"""The command line called in this process, and a song."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ import pytest
 from stemlight.cli import app
 
 from .material import write_song
-
-TINY = {
-    "stft": {"n_fft": 512, "hop_samples": 128, "kept_bins": 256},
-    "network": {
-        "n_blocks": 3,
-        "features": [4],
-        "n_tfc_layers": 1,
-        "n_latents": 2,
-        "key_dim": 4,
-        "embedding_dim": 4,
-        "bn_factor": 16,
-        "min_bn_units": 4,
-        "bins_per_fold": 8,
-    },
-    "chunk": {"chunk_samples": 128 * 127, "trim_samples": 512, "overlap_samples": 1024},
-}
 
 
 @dataclass
@@ -46,40 +30,9 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory) -> Path:
+def model(tiny_model) -> Path:
     """A folder with an untrained but complete model of 4 stems."""
-    import torch
-
-    from stemlight.models.presets import resolve_preset
-    from stemlight.models.spectrogram import build_model
-    from stemlight.weights.cards import ModelCard, Score, TrainingData
-    from stemlight.weights.checkpoints import save_model
-
-    config = resolve_preset("stemlight-small", TINY)
-    card = ModelCard(
-        name="tiny",
-        summary="untrained, for tests",
-        preset="stemlight-small",
-        arguments=TINY,
-        licence="MIT",
-        band_limit_hz=dict.fromkeys(config.sources, 22050.0),
-        training_data=(TrainingData(name="nothing", terms="none"),),
-        scores=(
-            Score(
-                metric="SDR",
-                aggregation="mean",
-                data="no data",
-                command="true",
-                average_db=1.25,
-                stems_db={"vocals": 1.25},
-            ),
-        ),
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_model(build_model(config), card, folder)
-    return folder
+    return tiny_model
 
 
 @pytest.fixture

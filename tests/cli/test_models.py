@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from stemlight.models.presets import PRESETS
+from stemlight.weights.cards import Score, read_card, write_card
 from stemlight.weights.catalogue import embedded_models
-
-
-def facts(out: str) -> dict[str, str]:
-    return {line[:17].strip(): line[17:].strip() for line in out.splitlines()}
 
 
 def test_info_of_a_song_tells_what_it_is(run, song):
@@ -25,8 +24,18 @@ def test_info_of_a_song_tells_what_it_is(run, song):
     ]
 
 
-def test_info_of_a_model_tells_what_its_card_says(run, model):
-    ran = run("info", model)
+def test_info_of_a_model_tells_what_its_card_says(run, model, tmp_path):
+    score = Score(
+        metric="SDR",
+        aggregation="mean over tracks",
+        data="a data set",
+        command="stemlight evaluate",
+        average_db=1.25,
+        stems_db={"vocals": 1.25},
+    )
+    card = dataclasses.replace(read_card(model), scores=(score,))
+    write_card(card, tmp_path)
+    ran = run("info", tmp_path)
     assert ran.code == 0
     for line in (
         "model              tiny",
@@ -34,10 +43,12 @@ def test_info_of_a_model_tells_what_its_card_says(run, model):
         "licence            MIT",
         "trained on         nothing (none)",
         "SDR                1.25 dB (vocals 1.25)",
-        "                   measured with: true",
+        "                   mean over tracks; a data set",
+        "                   measured with: stemlight evaluate",
     ):
         assert line in ran.out.splitlines()
-    assert ran.out.count("sha256") == 2
+    for file in card.files.values():
+        assert f"                   sha256 {file.sha256}" in ran.out.splitlines()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

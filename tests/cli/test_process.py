@@ -17,6 +17,13 @@ from .material import TORCH_GONE, noise, python, stems_of, tree, write_song
 SLOW_SECONDS = 600
 
 
+def wait_for(path: Path) -> None:
+    give_up = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < give_up, f"{path} did not appear"
+        time.sleep(0.005)
+
+
 # What is imported
 
 
@@ -140,7 +147,8 @@ def test_a_terminal_gets_a_bar_and_standard_output_the_results(model, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_without_a_trace(model, tmp_path, number, code):
+@pytest.mark.parametrize("wait_seconds", [0, 0.1, 0.3])
+def test_a_signal_ends_it_without_a_trace(model, tmp_path, number, code, wait_seconds):
     song = write_song(tmp_path / "song.wav", noise(SLOW_SECONDS * 8000, 1), 8000)
     report = tmp_path / "report.json"
     arguments = ["--model", model, "-o", tmp_path / "out", "--report", report]
@@ -150,15 +158,29 @@ def test_a_signal_ends_it_without_a_trace(model, tmp_path, number, code):
         stderr=subprocess.PIPE,
         text=True,
     )
-    give_up = time.monotonic() + 60
-    while not any((tmp_path / "out").rglob("*.part")) and time.monotonic() < give_up:
-        time.sleep(0.01)
+    wait_for(tmp_path / "out")
+    time.sleep(wait_seconds)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert (out, err) == ("", f"separating {song}\n")
     assert tree(tmp_path) == ["report.json", "song.wav"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_ends_waiting_for_standard_input(model, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stemlight", "separate", "-", "--model", model, "-o", tmp_path],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "separating <stdin>\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert process.stderr.read() == ""
+    process.communicate()
 
 
 # Bugs of ours

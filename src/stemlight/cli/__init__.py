@@ -1,7 +1,7 @@
 """The command line: reads arguments, calls the library, prints. Nothing else lives here.
 
-Exit codes: 0 all done; 1 some inputs failed, or the work itself; 2 wrong usage; 130 Ctrl-C.
-Results go to standard output, everything else to standard error.
+Exit codes: 0 all done; 1 some inputs failed, or the work itself; 2 wrong usage; 130 Ctrl-C;
+143 SIGTERM. Results go to standard output, everything else to standard error.
 
 Modules of this package import nothing heavy before a command runs, so that `--help` is quick.
 """
@@ -9,7 +9,6 @@ Modules of this package import nothing heavy before a command runs, so that `--h
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ from stemlight.errors import ConfigError, StemlightError, UsageError
 
 __all__ = ["app", "main"]
 
-_FAILED, _WRONG_USAGE, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143
+_FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
 
 
 class _Commands(TyperGroup):
@@ -80,8 +79,6 @@ def _common(
 
 def main() -> None:
     """Run the command line with the arguments of the process."""
-    # What is half written is removed when a service manager stops us, as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(_TERMINATED))
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by whoever started us

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,9 +25,11 @@ from stemlight.cli.console import (
     write_json,
 )
 from stemlight.cli.inputs import Job, plan_jobs
+from stemlight.cli.interrupts import Interrupts
 from stemlight.errors import InputError, StemlightError, UsageError
 
 if TYPE_CHECKING:
+    from stemlight.audio.files import ReadableFile
     from stemlight.separation.songs import Progress, SongReport
 
 __all__ = ["separate"]
@@ -93,31 +98,32 @@ def separate(
     refuse_lost_report(report)
     sources, complement = _asked_stems(stems, karaoke)
 
-    from stemlight.api import load
-    from stemlight.separation.songs import SongOptions, separate_file
+    with Interrupts() as interrupts:
+        from stemlight.api import load
+        from stemlight.separation.songs import SongOptions, separate_file
 
-    options = SongOptions(
-        sources=sources,
-        complement=complement,
-        format=format,
-        bit_depth=bit_depth,
-        overwrite=overwrite,
-    )
-    separator = load(model, engine=engine, device=device, n_threads=threads)  # type: ignore[arg-type]
-    # Wrong names of stems are wrong usage, found before any work.
-    stream = separator.stream(channels=2, sources=sources, complement=complement)
-
-    def run(song: Path | BinaryIO, folder: Path, on_progress: Progress) -> SongReport:
-        return separate_file(separator, song, folder, options=options, on_progress=on_progress)
-
-    batch = _Batch(run, stream.stems, quiet=quiet)
-    try:
-        batch.separate_all(inputs, output)
-    finally:  # what is done is reported after Ctrl-C, too
-        write_json(
-            report,
-            {"stemlight": __version__, "model": model, "engine": engine, "songs": batch.songs},
+        options = SongOptions(
+            sources=sources,
+            complement=complement,
+            format=format,
+            bit_depth=bit_depth,
+            overwrite=overwrite,
         )
+        separator = load(model, engine=engine, device=device, n_threads=threads)  # type: ignore[arg-type]
+        # Wrong names of stems are wrong usage, found before any work.
+        stream = separator.stream(channels=2, sources=sources, complement=complement)
+
+        def run(song: Path | ReadableFile, folder: Path, on_progress: Progress) -> SongReport:
+            return separate_file(separator, song, folder, options=options, on_progress=on_progress)
+
+        batch = _Batch(run, stream.stems, interrupts, quiet=quiet)
+        try:
+            batch.separate_all(inputs, output)
+        finally:  # what is done is reported after Ctrl-C, too
+            write_json(
+                report,
+                {"stemlight": __version__, "model": model, "engine": engine, "songs": batch.songs},
+            )
     if batch.n_failed:
         raise typer.Exit(1)
 
@@ -138,13 +144,15 @@ class _Batch:
 
     def __init__(
         self,
-        run: Callable[[Path | BinaryIO, Path, Progress], SongReport],
+        run: Callable[[Path | ReadableFile, Path, Progress], SongReport],
         stems: tuple[str, ...],
+        interrupts: Interrupts,
         *,
         quiet: bool,
     ) -> None:
         self._run = run
         self._stems = stems
+        self._interrupts = interrupts
         self._quiet = quiet
         self._n_printed = 0
         self.n_failed = 0
@@ -158,6 +166,7 @@ class _Batch:
             self._fail(name, f"{shown(name)} {reason}")
         n_jobs = len(plan.jobs)
         for number, job in enumerate(plan.jobs, start=1):
+            self._interrupts.check()
             name = "<stdin>" if job.song is None else shown(job.song)
             title = name if n_jobs == 1 else f"{name} ({number} of {n_jobs})"
             report = self._separate(job, name, title)
@@ -172,8 +181,16 @@ class _Batch:
         """Return the report, or None after saying what went wrong."""
         given = name if job.song is None else str(job.song)
         try:
-            with _opened(job.song) as song, song_progress(title, quiet=self._quiet) as advance:
-                return self._run(song, job.folder, advance)
+            with (
+                song_progress(title, quiet=self._quiet) as advance,
+                _opened(job.song, self._interrupts) as song,
+            ):
+
+                def go_on(n_done: int, n_total: int | None) -> None:
+                    self._interrupts.check()
+                    advance(n_done, n_total)
+
+                return self._run(song, job.folder, go_on)
         except StemlightError as error:
             line = str(error)
             self._fail(given, line if name in line else f"{name}: {line}")
@@ -220,10 +237,21 @@ def _level(level_db: float) -> str:
 
 
 @contextlib.contextmanager
-def _opened(song: Path | None) -> Iterator[Path | BinaryIO]:
+def _opened(song: Path | None, interrupts: Interrupts) -> Iterator[Path | ReadableFile]:
     if song is not None:
         yield song
-        return
-    if sys.stdin is None or sys.stdin.isatty():
+    elif sys.stdin is None or sys.stdin.isatty():
         raise InputError("<stdin> is closed or a terminal; pipe a sound file into it")
-    yield sys.stdin.buffer
+    elif sys.stdin.buffer.seekable():
+        yield sys.stdin.buffer
+    else:
+        with _Spooled(tempfile.TemporaryFile(buffering=0)) as file:
+            with interrupts.at_once():  # a pipe may take for ever
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            yield file
+
+
+class _Spooled(io.BufferedRandom):
+    """What came through the standard input, under its name."""
+
+    name = "<stdin>"

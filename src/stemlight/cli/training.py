@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +20,7 @@ from stemlight.cli.console import (
     with_extra,
     write_json,
 )
+from stemlight.cli.interrupts import Interrupts
 from stemlight.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -54,7 +57,10 @@ def train(
         from stemlight.training import run
         from stemlight.training.recipe import read_recipe
 
-    print_result(str(run.train(read_recipe(recipe, settings or ()), resume=resume, report=note)))
+    content = read_recipe(recipe, settings or ())
+    with contextlib.redirect_stdout(sys.stderr):  # where Lightning would draw its progress
+        checkpoint = run.train(content, resume=resume, report=note)
+    print_result(str(checkpoint))
 
 
 def evaluate(
@@ -105,7 +111,8 @@ def evaluate(
     else:
         assert recipe is not None
         found = _validation_tracks(recipe, settings or (), separator.sources)
-    scores, of_mixture = _scored(separator, found)
+    with Interrupts() as interrupts:
+        scores, of_mixture = _scored(separator, found, interrupts)
     for line in _score_table(scores, of_mixture, separator.sources):
         print_result(line)
     write_json(
@@ -196,7 +203,9 @@ def _validation_tracks(
     return collect_tracks(recipe.data, recipe.data.validation, sources)
 
 
-def _scored(separator: Separator, tracks: Sequence[TrackFiles]) -> tuple[Scores, Scores]:
+def _scored(
+    separator: Separator, tracks: Sequence[TrackFiles], interrupts: Interrupts
+) -> tuple[Scores, Scores]:
     """Return the scores of the model, and those of the mixture as estimate of every stem."""
     from stemlight.evaluation import Scores, evaluate_tracks, score_track
 
@@ -206,6 +215,7 @@ def _scored(separator: Separator, tracks: Sequence[TrackFiles]) -> tuple[Scores,
         for number, track in enumerate(tracks, start=1):
             note(f"[{number}/{len(tracks)}] {track.name}")
             mixture, references = track.read(separator.sources, separator.sample_rate_hz)
+            interrupts.check()
             estimates = dict.fromkeys(references, mixture)
             of_mixture.append(score_track(track.name, references, estimates))
             yield track.name, mixture, references

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from stemlight.audio import AudioInfo, AudioWriter, open_audio
+from stemlight.audio.files import ReadableFile
 from stemlight.audio.wording import reason, shown
 from stemlight.errors import InputError, OutputError
 from stemlight.separation.separator import Separator
@@ -110,7 +111,7 @@ class SongReport:
 
 def separate_file(
     separator: Separator,
-    song: Path | BinaryIO,
+    song: Path | ReadableFile,
     folder: Path,
     *,
     options: SongOptions | None = None,
