@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 __all__ = ["FullWrites", "ReadableFile", "SourceFile", "WritableFile"]
@@ -34,9 +36,19 @@ class SourceFile:
     It has no name because decoders trust the suffix of a name more than the content.
     """
 
-    def __init__(self, file: ReadableFile) -> None:
+    def __init__(self, file: ReadableFile, path: Path | None = None) -> None:
         self._file = file
+        self._path = path
         self.fault: OSError | None = None
+
+    def open_descriptor(self) -> int | None:
+        """Open the same file once more, for the caller to close; None if it has no path.
+
+        Reading by descriptor needs no callbacks, in which Ctrl-C would get lost or crash.
+        """
+        if self._path is None:
+            return None
+        return os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
 
     def read(self, n_bytes: int = -1, /) -> bytes:
         """Read as the file does; nothing after a fault."""

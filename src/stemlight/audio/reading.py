@@ -139,7 +139,8 @@ def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0
         opened, owned_file = _opened(source, name)
     except (OSError, ValueError) as error:  # ValueError: closed, or a zero byte in the name
         raise InputError(f"cannot read {name}: {reason(error)}") from error
-    file = SourceFile(opened)
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    file = SourceFile(opened, path if path is not None and path.is_file() else None)
     try:
         return AudioReader(_decoder_for(file, name, stream), file, owned_file)
     except BaseException:

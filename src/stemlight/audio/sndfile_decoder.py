@@ -43,7 +43,8 @@ class SndfileDecoder:
         self._name = name
         self._failure = soundfile.SoundFileError
         try:
-            self._sound = soundfile.SoundFile(file)
+            descriptor = file.open_descriptor()
+            self._sound = soundfile.SoundFile(file if descriptor is None else descriptor)
         except soundfile.SoundFileError as error:
             raise NotDecodableError(str(error)) from error
         try:
