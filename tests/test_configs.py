@@ -40,7 +40,7 @@ def test_lists_integers_and_nested_mappings_become_what_the_fields_say():
         ({}, "Example needs the field 'stft'"),
         (
             {"stft": {**STFT, "hop_sample": 1}},
-            "has no field 'hop_sample'; did you mean 'hop_samples'",
+            r"has no field 'hop_sample' \(did you mean 'hop_samples'",
         ),
         ({"stft": {"n_fft": 512}}, "StftConfig needs the field 'hop_samples'"),
         ({"stft": {**STFT, "n_fft": "512"}}, "StftConfig.n_fft must be int, not '512'"),

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 
 from stemlight.audio import Audio, read_audio
-from stemlight.chunking import ChunkPlan
 from stemlight.errors import MissingExtraError, UsageError, did_you_mean
 from stemlight.separation import Backend, Separator
 from stemlight.weights.cards import GRAPH_FILE, ModelCard, read_card, verified_file
@@ -60,14 +59,12 @@ def load(
         )
     folder = find_model(model)
     card = read_card(folder)
-    chunk = card.model_config().chunk
-    plan = ChunkPlan(
-        chunk_samples=chunk.chunk_samples,
-        trim_samples=chunk.trim_samples,
-        overlap_samples=chunk.overlap_samples,
-    )
     make_engine = _onnx_engine if engine == "onnx" else _torch_engine
-    return Separator(make_engine(folder, card, device, n_threads), plan, batch_size=batch_size)
+    return Separator(
+        make_engine(folder, card, device, n_threads),
+        card.model_config().chunk,
+        batch_size=batch_size,
+    )
 
 
 def separate(

@@ -16,11 +16,9 @@ from typing import Any, Literal, TypeVar
 from stemlight.errors import ConfigError, did_you_mean
 
 __all__ = [
-    "ChunkConfig",
     "ConditionedUNetConfig",
     "Estimate",
     "LatentOrder",
-    "ModelConfig",
     "Packing",
     "StftConfig",
     "from_mapping",
@@ -72,15 +70,6 @@ class StftConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChunkConfig:
-    """How a long signal is cut into windows of equal length; see `stemlight.chunking`."""
-
-    chunk_samples: int
-    trim_samples: int
-    overlap_samples: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class ConditionedUNetConfig:
     """All that tells one conditioned U-Net from another.
 
@@ -123,36 +112,6 @@ class ConditionedUNetConfig:
             raise ConfigError(
                 f"estimate 'gain' and bins_per_fold belong together; got {self.estimate!r} with "
                 f"bins_per_fold {self.bins_per_fold}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """A whole model: what it hears, how it sees a window, its network, and what it gives."""
-
-    stft: StftConfig
-    network: ConditionedUNetConfig
-    chunk: ChunkConfig
-    sources: tuple[str, ...] = ("vocals", "drums", "bass", "other")
-    sample_rate_hz: int = 44_100
-
-    def __post_init__(self) -> None:
-        if len(self.sources) != self.network.n_sources:
-            raise ConfigError(
-                f"{len(self.sources)} sources ({', '.join(self.sources)}) do not fit a network of "
-                f"{self.network.n_sources}; make network.n_sources {len(self.sources)}"
-            )
-        if self.chunk.chunk_samples % self.stft.hop_samples:
-            raise ConfigError(
-                f"chunk_samples must be a multiple of hop_samples {self.stft.hop_samples}, "
-                f"not {self.chunk.chunk_samples}"
-            )
-        n_frames = 1 + self.chunk.chunk_samples // self.stft.hop_samples
-        if n_frames % 2 ** (self.network.n_blocks // 2):
-            raise ConfigError(
-                f"a chunk of {n_frames} frames does not halve {self.network.n_blocks // 2} times; "
-                f"chunk_samples is hop_samples times one less than a multiple of "
-                f"{2 ** (self.network.n_blocks // 2)}"
             )
 
 

@@ -57,6 +57,6 @@ class MissingExtraError(StemlightError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string."""
+    """Return `" (did you mean 'x'?)"` for the closest known word, or an empty string."""
     matches = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -224,7 +224,7 @@ def test_a_damaged_model_is_one_line(run, model, song, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--stems", "vocal"], "the model has no source 'vocal'; did you mean 'vocals'?"),
+        (["--stems", "vocal"], "the model has no source 'vocal' (did you mean 'vocals'?)"),
         (["--stems", ""], "the model has no source ''"),
         (["--stems", "bass,bass"], "source 'bass' is asked twice"),
         (["--karaoke", "guitar"], "the model has no source 'guitar'"),

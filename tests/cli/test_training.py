@@ -128,7 +128,7 @@ def test_evaluating_needs_no_torch(model, tracks):
         (
             ["--tracks", "{tracks}", "--only", "typo"],
             1,
-            "{tracks} has no track 'onee' of typo; did",
+            "{tracks} has no track 'onee' of typo (did",
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_model_is_trained_exported_and_separates(run, recipe, song, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ("licens: MIT", "has the field 'licens'; did you mean 'licence'?"),
+        ("licens: MIT", "has the field 'licens' (did you mean 'licence'?)"),
         ("scores: 3", "ModelCard.scores must be tuple, not 3"),
         ("- MIT", "must hold a mapping of fields, not list"),
         ("a: [", "cannot be read: "),
@@ -200,7 +200,7 @@ def test_a_card_with_wrong_fields_is_refused(run, recipe, tmp_path, fields, line
 def test_wrong_recipes_and_settings_are_code_2(run, recipe, tmp_path):
     for arguments, line in (
         ([tmp_path / "no.yaml"], "is no readable recipe: "),
-        ([recipe, "--set", "n_step=3"], "Recipe has no field 'n_step'; did you mean 'n_steps'?"),
+        ([recipe, "--set", "n_step=3"], "Recipe has no field 'n_step' (did you mean 'n_steps'?)"),
         ([recipe, "--set", "n_steps"], "--set needs key=value"),
     ):
         ran = run("train", *arguments)

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from stemlight.configs import ConditionedUNetConfig, ModelConfig, from_mapping, to_mapping
+from stemlight.configs import ConditionedUNetConfig, from_mapping, to_mapping
 from stemlight.errors import ConfigError
-from stemlight.models.presets import PRESETS, resolve_preset
+from stemlight.models.presets import PRESETS, ModelConfig, resolve_preset
 from stemlight.models.spectrogram import build_model
 
 # Spectrogram networks alone, as counted in the authors' code.
@@ -69,7 +69,7 @@ def test_sources_are_separated_independently_of_the_company_they_are_asked_in():
 
 def test_an_unknown_preset_is_answered_with_the_closest_one():
     with pytest.raises(
-        ConfigError, match="no preset 'lightsaft-mxd'; did you mean 'lightsaft-mdx'"
+        ConfigError, match=r"no preset 'lightsaft-mxd' \(did you mean 'lightsaft-mdx'"
     ):
         resolve_preset("lightsaft-mxd")
 
@@ -77,7 +77,10 @@ def test_an_unknown_preset_is_answered_with_the_closest_one():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"network": {"latents": 3}}, "ConditionedUNetConfig has no field 'latents'; did you mean"),
+        (
+            {"network": {"latents": 3}},
+            r"has no field 'latents' \(did you mean",
+        ),
         ({"network": {"n_blocks": 8}}, "n_blocks must be an odd number of at least 3, not 8"),
         ({"network": {"features": [1, 2]}}, "needs 1 width or 5 .* not 2"),
         (
@@ -85,7 +88,7 @@ def test_an_unknown_preset_is_answered_with_the_closest_one():
             r"4 sources \(vocals, drums, bass, other\) do not fit .* 2",
         ),
         ({"network": {"estimate": "mapping"}}, "'mapping' with bins_per_fold 8"),
-        ({"chunk": {"chunk_samples": 1000}}, "multiple of hop_samples 1024, not 1000"),
+        ({"chunk": {"chunk_samples": 100_000}}, "multiple of hop_samples 1024, not 100000"),
         ({"chunk": {"chunk_samples": 102_400}}, "101 frames does not halve 4 times"),
         (
             {"stft": {"kept_bins": 3000}},

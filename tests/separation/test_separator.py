@@ -94,7 +94,7 @@ def test_what_is_no_array_is_refused_with_what_to_do():
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (["vocal"], "no source 'vocal'; did you mean 'vocals'"),
+        (["vocal"], r"no source 'vocal' \(did you mean 'vocals'"),
         (["kazoo"], "no source 'kazoo'; it has vocals, drums, bass, other"),
         (["drums", "bass", "drums"], "source 'drums' is asked twice"),
         ([], "sources is empty; name at least one of vocals, drums, bass, other"),

@@ -152,7 +152,7 @@ def test_data_that_would_spoil_a_run_is_refused(recipe_file, settings, error, me
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["n_step=3"], "Recipe has no field 'n_step'; did you mean 'n_steps'"),
+        (["n_step=3"], r"Recipe has no field 'n_step' \(did you mean 'n_steps'"),
         (["n_steps=3"], "n_steps 3 must be a multiple of steps_per_epoch 2"),
         (["batch_size=0"], "recipe.batch_size must be at least 1, not 0"),
         (["nonsense"], "--set needs key=value, for example n_steps=1000; got 'nonsense'"),

@@ -24,8 +24,8 @@ from stemlight.cli.interrupts import Interrupts
 from stemlight.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from stemlight.configs import ModelConfig
     from stemlight.evaluation import Samples, Scores
+    from stemlight.models.presets import ModelConfig
     from stemlight.separation import Separator
     from stemlight.tracks import TrackFiles
     from stemlight.training.recipe import Recipe

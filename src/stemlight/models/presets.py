@@ -1,14 +1,14 @@
-"""Named models. This module knows configs only, so that no PyTorch is needed to read a card."""
+"""What a whole model is, and named ones. No PyTorch is needed to read a card, so none is here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from stemlight.chunking import ChunkPlan
 from stemlight.configs import (
-    ChunkConfig,
     ConditionedUNetConfig,
-    ModelConfig,
     StftConfig,
     from_mapping,
     merge,
@@ -16,20 +16,51 @@ from stemlight.configs import (
 )
 from stemlight.errors import ConfigError, did_you_mean
 
-__all__ = ["PRESETS", "resolve_preset"]
+__all__ = ["PRESETS", "ModelConfig", "resolve_preset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A whole model: what it hears, how it sees a window, its network, and what it gives."""
+
+    stft: StftConfig
+    network: ConditionedUNetConfig
+    chunk: ChunkPlan
+    sources: tuple[str, ...] = ("vocals", "drums", "bass", "other")
+    sample_rate_hz: int = 44_100
+
+    def __post_init__(self) -> None:
+        if len(self.sources) != self.network.n_sources:
+            raise ConfigError(
+                f"{len(self.sources)} sources ({', '.join(self.sources)}) do not fit a network of "
+                f"{self.network.n_sources}; make network.n_sources {len(self.sources)}"
+            )
+        if self.chunk.chunk_samples % self.stft.hop_samples:
+            raise ConfigError(
+                f"chunk_samples must be a multiple of hop_samples {self.stft.hop_samples}, "
+                f"not {self.chunk.chunk_samples}"
+            )
+        n_frames = 1 + self.chunk.chunk_samples // self.stft.hop_samples
+        if n_frames % 2 ** (self.network.n_blocks // 2):
+            raise ConfigError(
+                f"a chunk of {n_frames} frames does not halve {self.network.n_blocks // 2} times; "
+                f"chunk_samples is hop_samples times one less than a multiple of "
+                f"{2 ** (self.network.n_blocks // 2)}"
+            )
+
 
 _HOP_SAMPLES = 1024
 
 
-def _chunk(n_frames: int, trim_samples: int, overlap_samples: int = 0) -> ChunkConfig:
-    return ChunkConfig(
+def _chunk(n_frames: int, trim_samples: int, overlap_samples: int = 0) -> ChunkPlan:
+    return ChunkPlan(
         chunk_samples=_HOP_SAMPLES * (n_frames - 1),
         trim_samples=trim_samples,
         overlap_samples=overlap_samples,
     )
 
 
-def _lightsaft(n_fft: int, chunk: ChunkConfig, **network: Any) -> ModelConfig:
+def _lightsaft(n_fft: int, chunk: ChunkPlan, **network: Any) -> ModelConfig:
     """Configure LightSAFT: latent sources in all blocks, one conditioner for all."""
     settings: dict[str, Any] = {
         "n_tfc_layers": 5,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor, nn
 
-from stemlight.configs import ModelConfig
 from stemlight.models.conditioned import build_conditioned_unet
+from stemlight.models.presets import ModelConfig
 from stemlight.models.unet import ConditionedUNet
 from stemlight.shapes import Float, Int
 from stemlight.stft_torch import Stft

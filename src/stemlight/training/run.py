@@ -14,10 +14,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from stemlight.chunking import ChunkPlan
-from stemlight.configs import ModelConfig
 from stemlight.errors import ConfigError, InputError, did_you_mean
-from stemlight.models.presets import resolve_preset
+from stemlight.models.presets import ModelConfig, resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.separation import Separator
 from stemlight.separation.torch_engine import TorchEngine
@@ -85,14 +83,7 @@ def train(
     data = _Data.load(recipe, config, report)
     model = build_model(config)
     engine = TorchEngine(model, sources=config.sources, sample_rate_hz=config.sample_rate_hz)
-    separator = Separator(
-        engine,
-        ChunkPlan(
-            chunk_samples=config.chunk.chunk_samples,
-            trim_samples=config.chunk.trim_samples,
-            overlap_samples=config.chunk.overlap_samples,
-        ),
-    )
+    separator = Separator(engine, config.chunk)
     task = SeparationTask(
         model,
         sources=config.sources,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemlight.configs import ModelConfig, from_mapping, to_mapping
+from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import ConfigError, WeightsError
-from stemlight.models.presets import resolve_preset
+from stemlight.models.presets import ModelConfig, resolve_preset
 
 __all__ = [
     "CARD_FILE",
