@@ -9,6 +9,7 @@ import torch
 
 from stemlight.configs import ConditionedUNetConfig, from_mapping, to_mapping
 from stemlight.errors import ConfigError
+from stemlight.models.heads import apply_estimate
 from stemlight.models.presets import PRESETS, ModelConfig, resolve_preset
 from stemlight.models.spectrogram import build_model
 
@@ -56,6 +57,27 @@ def test_gains_never_amplify_a_bin():
     with torch.no_grad():
         estimates = model.network(planes, torch.arange(4))
     assert (estimates.abs() <= planes.abs()[:, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("estimate", "expected"),
+    [
+        ("mapping", [[1.0, 2.0, 3.0, 4.0]]),
+        ("masking", [[10.0, 40.0, 90.0, 160.0]]),
+    ],
+)
+def test_what_a_network_gives_is_a_source_or_a_factor_for_each_plane(estimate, expected):
+    planes = torch.tensor([10.0, 20.0, 30.0, 40.0])[None, :, None, None]
+    output = torch.tensor([1.0, 2.0, 3.0, 4.0])[None, :, None, None]
+    estimated = apply_estimate(estimate, planes, output)
+    torch.testing.assert_close(estimated[..., 0, 0], torch.tensor(expected))
+
+
+def test_a_gain_acts_on_both_parts_of_its_channel():
+    planes = torch.ones(1, 4, 1, 1)  # [Re L, Re R, Im L, Im R]
+    left_only = torch.tensor([100.0, -100.0])[None, :, None, None]
+    estimated = apply_estimate("gain", planes, left_only)
+    torch.testing.assert_close(estimated[..., 0, 0], torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
 
 
 def test_sources_are_separated_independently_of_the_company_they_are_asked_in():
