@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from stemlight.configs import ConditionedUNetConfig, from_mapping, to_mapping
 from stemlight.errors import ConfigError
@@ -34,6 +35,20 @@ def test_full_size_networks_have_the_official_number_of_parameters(name, n_param
     with torch.device("meta"):
         network = build_model(PRESETS[name]).network
     assert sum(parameter.numel() for parameter in network.parameters()) == n_parameters
+
+
+@pytest.mark.parametrize(("n_sources", "gmac_per_second"), [(4, 1.94), (1, 0.75)])
+def test_the_embedded_network_is_light_and_one_stem_lighter(n_sources, gmac_per_second):
+    n_frames, hop_samples, sample_rate_hz = 128, 1024, 44_100
+    with torch.device("meta"):
+        network = build_model(PRESETS["stemlight-small"]).network.eval()
+        planes = torch.empty(1, 4, n_frames, 2048)
+        sources = torch.empty(n_sources, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counter:
+            network(planes, sources)
+    gmac = counter.get_total_flops() / 2e9
+    found = gmac / (n_frames * hop_samples / sample_rate_hz)
+    assert found == pytest.approx(gmac_per_second, abs=0.01)
 
 
 @pytest.mark.parametrize("name", PRESETS)
