@@ -16,10 +16,14 @@ from typing import Any, Literal, TypeVar
 from stemlight.errors import ConfigError, did_you_mean
 
 __all__ = [
-    "ConditionedUNetConfig",
+    "Activation",
     "Estimate",
+    "GammaOrder",
     "LatentOrder",
+    "Modulation",
+    "Norm",
     "Packing",
+    "Representation",
     "StftConfig",
     "from_mapping",
     "merge",
@@ -35,10 +39,27 @@ complex-major: [Re L, Re R, Im L, Im R] (LaSAFT family); channel-major: [Re L, I
 (MDX-Net family). With stereo both have four planes, so a mix-up runs and sounds bad.
 """
 
+Representation = Literal["complex", "magnitude"]
+"""What a network sees of a spectrogram: real and imaginary parts, or magnitudes, one plane for each
+channel. Estimated magnitudes get the phase of the mixture."""
+
 LatentOrder = Literal["latents-first", "units-first"]
 """How the narrow layer of a LightSAFT lays out its outputs: all units of one latent source together
 (latents-first, LightSAFT) or all latent sources of one unit together (units-first, LASAFT-Net-v2).
 Weights trained with one do not work with the other."""
+
+GammaOrder = Literal["in-first", "out-first"]
+"""How a generated 1x1 convolution is laid out: rows are inputs (in-first), or outputs."""
+
+Modulation = Literal["none", "film", "film-simple", "pocm", "gpocm"]
+"""How a generated scale and offset act on features: one pair for each feature (film) or for all
+(film-simple), a 1x1 convolution (pocm), or one through a sigmoid as a gate (gpocm)."""
+
+Norm = Literal["batch", "group", "instance"]
+"""Which normalisation follows a layer."""
+
+Activation = Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh"]
+"""An activation without parameters; leaky_relu has the slope 0.01 below zero."""
 
 Estimate = Literal["mapping", "masking", "gain"]
 """What a network's output is: the planes of the source itself (mapping), a factor for each of the
@@ -47,11 +68,17 @@ mixture's planes (masking), or one gain in 0..1 for both parts of each channel (
 
 @dataclass(frozen=True, kw_only=True)
 class StftConfig:
-    """Short-time Fourier transform with a periodic Hann window and reflected, centred frames."""
+    """Short-time Fourier transform with a periodic Hann window.
+
+    Frames lie `hop_samples` apart: centred on the multiples of the hop, the signal reflected at its
+    ends, or (`centered=False`) the first starting with the first sample.
+    """
 
     n_fft: int
     hop_samples: int
     packing: Packing = "complex-major"
+    representation: Representation = "complex"
+    centered: bool = True
     kept_bins: int | None = None  # None: all n_fft // 2 + 1; bins above are zero in the estimates
 
     def __post_init__(self) -> None:
@@ -68,51 +95,29 @@ class StftConfig:
                 f"kept_bins must lie in 1..{all_bins} for n_fft {self.n_fft}, not {self.kept_bins}"
             )
 
+    @property
+    def n_planes(self) -> int:
+        """Planes of a stereo signal."""
+        return 4 if self.representation == "complex" else 2
 
-@dataclass(frozen=True, kw_only=True)
-class ConditionedUNetConfig:
-    """All that tells one conditioned U-Net from another.
+    def window_samples(self, n_frames: int) -> int:
+        """Return how many samples give `n_frames` frames."""
+        return self.hop_samples * (n_frames - 1) + (0 if self.centered else self.n_fft)
 
-    `features` holds one width for all levels, or one for each level and, last, the middle.
-    """
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames a window of `n_samples` gives.
 
-    n_blocks: int  # encoders, middle and decoders together: odd
-    features: tuple[int, ...]
-    n_tfc_layers: int
-    n_latents: int  # |S_L| in the paper
-    key_dim: int  # d_k in the paper
-    embedding_dim: int
-    n_sources: int = 4
-    n_planes: int = 4
-    latent_blocks: Literal["all", "decoder"] = "decoder"
-    conditioner: Literal["shared", "per-block"] = "per-block"
-    latent_order: LatentOrder = "units-first"
-    norm_after_widening: bool = False
-    query_listens: bool = False
-    key_listens: bool = False
-    bn_factor: int = 16
-    min_bn_units: int = 16
-    bias: bool = False
-    activation: str = "relu"
-    resampling_activation: str = "relu"
-    bins_per_fold: int | None = None  # None: the papers' head, which reads bins in pairs
-    merge_skip: Literal["concatenate", "multiply"] = "concatenate"
-    estimate: Estimate = "mapping"
-
-    def __post_init__(self) -> None:
-        n_levels = self.n_blocks // 2
-        if self.n_blocks < 3 or self.n_blocks % 2 == 0:
-            raise ConfigError(f"n_blocks must be an odd number of at least 3, not {self.n_blocks}")
-        if len(self.features) not in (1, n_levels + 1):
+        Raises:
+            ConfigError: the window is no whole number of hops.
+        """
+        beyond_first = n_samples - self.window_samples(1)
+        if beyond_first < 0 or beyond_first % self.hop_samples:
+            more = "" if self.centered else f" more than n_fft {self.n_fft}"
             raise ConfigError(
-                f"features needs 1 width or {n_levels + 1} (one per level and the middle) "
-                f"for n_blocks {self.n_blocks}, not {len(self.features)}"
+                f"chunk_samples must be a multiple of hop_samples {self.hop_samples}{more}, "
+                f"not {n_samples}"
             )
-        if (self.estimate == "gain") != (self.bins_per_fold is not None):
-            raise ConfigError(
-                f"estimate 'gain' and bins_per_fold belong together; got {self.estimate!r} with "
-                f"bins_per_fold {self.bins_per_fold}"
-            )
+        return 1 + beyond_first // self.hop_samples
 
 
 def from_mapping(kind: type[_T], mapping: Mapping[str, Any]) -> _T:

@@ -2,23 +2,34 @@
 
 `stemlight.stft_torch` is the same transform in PyTorch; a test pins the two to each other. Frames
 are centred on multiples of the hop and the signal is reflected at its ends, so that a window of
-`hop_samples * (n_frames - 1)` samples gives `n_frames` frames. The inverse adds the windowed frames
-up and divides by the sum of the squared windows, which returns the signal exactly.
+`hop_samples * (n_frames - 1)` samples gives `n_frames` frames; or they are not, and the window
+takes `n_fft` samples more. The inverse adds the windowed frames up and divides by the sum of the
+squared windows, which returns the signal exactly.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stemlight.configs import Packing
+from stemlight.configs import Packing, Representation
 from stemlight.errors import UsageError
 from stemlight.shapes import Complex, Float32
 
-__all__ = ["Stft", "hann_window", "pack_planes", "unpack_planes"]
+__all__ = ["Analysis", "Stft", "hann_window", "pack_planes", "unpack_planes"]
 
 _COMPLEX_AXIS = {"complex-major": 1, "channel-major": 2}
+_LEAST_ENVELOPE = np.float32(1e-8)  # where nothing but a window's edge reaches
+
+
+class Analysis(NamedTuple):
+    """What a network sees of a window, and the phases that it does not see, as unit numbers."""
+
+    planes: Float32[np.ndarray, "batch planes frames bins"]
+    phase: Complex[np.ndarray, "batch channels frames bins"] | None
 
 
 def hann_window(n_fft: int) -> Float32[np.ndarray, " samples"]:
@@ -66,11 +77,15 @@ class Stft:
         *,
         packing: Packing,
         kept_bins: int | None = None,
+        representation: Representation = "complex",
+        centered: bool = True,
         n_workers: int = 1,
     ) -> None:
         self.n_fft = n_fft
         self.hop_samples = hop_samples
         self.packing: Packing = packing
+        self.representation: Representation = representation
+        self.centered = centered
         self.n_bins = n_fft // 2 + 1
         self.kept_bins = self.n_bins if kept_bins is None else kept_bins
         self.n_workers = n_workers
@@ -84,34 +99,63 @@ class Stft:
         Raises:
             UsageError: the window is no whole number of hops, or too short to be reflected.
         """
-        n_samples = mixture.shape[-1]
-        if n_samples % self.hop_samples or n_samples <= self.n_fft // 2:
+        return self.analyse(mixture).planes
+
+    def analyse(self, mixture: Float32[np.ndarray, "batch channels samples"]) -> Analysis:
+        """Transform a batch of windows into planes, and what else `inverse` needs.
+
+        Raises:
+            UsageError: as `forward`.
+        """
+        spectrogram = self._spectrogram(mixture)
+        if self.representation == "complex":
+            return Analysis(pack_planes(spectrogram, self.packing), None)
+        magnitude = np.abs(spectrogram)
+        # Where there is no sound there is no phase; zero stands for it.
+        phase = np.ones_like(spectrogram)
+        np.divide(spectrogram, magnitude, out=phase, where=magnitude > 0)
+        return Analysis(magnitude, phase)
+
+    def _spectrogram(
+        self, mixture: Float32[np.ndarray, "batch channels samples"]
+    ) -> Complex[np.ndarray, "batch channels frames bins"]:
+        n_samples, half = mixture.shape[-1], self.n_fft // 2
+        beyond_first = n_samples if self.centered else n_samples - self.n_fft
+        if beyond_first % self.hop_samples or beyond_first < 0 or n_samples <= half:
+            more = "longer than" if self.centered else "a multiple more than"
             raise UsageError(
                 f"a window of {n_samples} samples does not fit: it must be a multiple of "
-                f"{self.hop_samples} and longer than {self.n_fft // 2}"
+                f"{self.hop_samples} and {more} {half if self.centered else self.n_fft}"
             )
-        half = self.n_fft // 2
-        reflected = np.pad(mixture, ((0, 0), (0, 0), (half, half)), mode="reflect")
-        frames = sliding_window_view(reflected, self.n_fft, axis=-1)[:, :, :: self.hop_samples]
-        spectrogram = scipy.fft.rfft(
+        if self.centered:
+            mixture = np.pad(mixture, ((0, 0), (0, 0), (half, half)), mode="reflect")
+        frames = sliding_window_view(mixture, self.n_fft, axis=-1)[:, :, :: self.hop_samples]
+        spectrogram: np.ndarray = scipy.fft.rfft(
             frames * self.window, axis=-1, overwrite_x=True, workers=self.n_workers
         )
-        return pack_planes(spectrogram[..., : self.kept_bins], self.packing)
+        return spectrogram[..., : self.kept_bins]
 
     def inverse(
-        self, planes: Float32[np.ndarray, "batch planes frames bins"]
+        self,
+        planes: Float32[np.ndarray, "batch planes frames bins"],
+        phase: Complex[np.ndarray, "batch channels frames bins"] | None = None,
     ) -> Float32[np.ndarray, "batch channels samples"]:
-        """Transform planes of n frames back into `hop_samples * (n - 1)` samples."""
-        spectrogram = unpack_planes(planes, self.packing)
+        """Transform planes back into a window's samples; magnitudes need the mixture's phase."""
+        if self.representation == "complex":
+            spectrogram = unpack_planes(planes, self.packing)
+        else:
+            assert phase is not None, "magnitudes alone make no waveform; give the phase"
+            spectrogram = planes * phase
         # irfft fills the missing bins up with zeros.
         frames = scipy.fft.irfft(
             spectrogram, self.n_fft, axis=-1, overwrite_x=True, workers=self.n_workers
         )
         frames *= self.window
-        half = self.n_fft // 2
-        n_samples = self.hop_samples * (frames.shape[2] - 1)
-        summed = self._overlap_add(frames)[..., half : half + n_samples]
-        return summed / self._envelope(frames.shape[2])[half : half + n_samples]
+        n_frames, first = frames.shape[2], self.n_fft // 2 if self.centered else 0
+        n_samples = self.hop_samples * (n_frames - 1) + (0 if self.centered else self.n_fft)
+        summed = self._overlap_add(frames)[..., first : first + n_samples]
+        envelope = self._envelope(n_frames)[first : first + n_samples]
+        return summed / np.maximum(envelope, _LEAST_ENVELOPE)
 
     def _overlap_add(self, frames: np.ndarray) -> np.ndarray:
         """Add frames up at multiples of the hop, a hop's width of all frames at a time."""

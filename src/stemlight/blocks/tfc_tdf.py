@@ -1,15 +1,18 @@
 """Time-frequency convolutions (TFC) and time-distributed fully-connected layers (TDF).
 
 Source: "Investigating U-Nets with various intermediate blocks for spectrogram-based singing voice
-separation" (ISMIR 2020), sections 4.3 and 4.4.
+separation" (ISMIR 2020), sections 4.3 and 4.4. A TDC block is a TFC whose kernel spans one frame.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from stemlight.blocks.conditioning import PointwiseModulation, gated_pointwise_modulation
+from stemlight.blocks.conditioning import Modulate, ModulationPair
+from stemlight.configs import Activation, Norm
 from stemlight.shapes import Float
 
 __all__ = [
@@ -20,42 +23,87 @@ __all__ = [
     "conv_norm",
     "make_activation",
     "make_downsample",
+    "make_norm",
     "make_upsample",
 ]
 
 Features = Float[Tensor, "batch features frames bins"]
 
-
-def make_activation(name: str) -> nn.Module:
-    """Return the activation `relu`, `leaky_relu` (slope 0.01) or `identity`."""
-    return {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "identity": nn.Identity}[name]()
-
-
-def bottleneck_units(n_bins: int, bn_factor: int, min_bn_units: int) -> int:
-    """Units of the narrow layer of a TDF: the bins divided by `bn_factor`, but not too few."""
-    return max(n_bins // bn_factor, min_bn_units)
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
 
 
-def conv_norm(convolution: nn.Module, n_features: int, activation: str) -> nn.Sequential:
-    """Append batch norm and an activation to a convolution."""
-    return nn.Sequential(convolution, nn.BatchNorm2d(n_features), make_activation(activation))
+def make_activation(name: Activation) -> nn.Module:
+    """Return a fresh activation."""
+    return _ACTIVATIONS[name]()
 
 
-def make_downsample(n_in: int, n_out: int, activation: str) -> nn.Sequential:
-    """Halve frames and bins."""
-    return conv_norm(nn.Conv2d(n_in, n_out, kernel_size=2, stride=2), n_out, activation)
+def make_norm(kind: Norm, n_features: int, *, affine: bool = True) -> nn.Module:
+    """Return a normalisation of feature maps.
+
+    The groups of a group norm are the largest divisor of `n_features` up to its square root,
+    rounded up, but one where that is below three, as the published configurations have it.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(n_features, affine=affine)
+    if kind == "instance":
+        return nn.InstanceNorm2d(n_features)
+    divisors = range(math.ceil(math.sqrt(n_features)), 2, -1)
+    n_groups = next((count for count in divisors if n_features % count == 0), 1)
+    return nn.GroupNorm(n_groups, n_features, affine=affine)
 
 
-def make_upsample(n_in: int, n_out: int, activation: str) -> nn.Sequential:
-    """Double frames and bins."""
-    return conv_norm(nn.ConvTranspose2d(n_in, n_out, kernel_size=2, stride=2), n_out, activation)
+def bottleneck_units(n_bins: int, bn_factor: int | None, min_bn_units: int) -> int | None:
+    """Units of the narrow layer of a TDF: the bins divided by `bn_factor`, but not too few.
+
+    Without a factor there is no narrow layer, and no number.
+    """
+    return None if bn_factor is None else max(n_bins // bn_factor, min_bn_units)
+
+
+def conv_norm(
+    convolution: nn.Module, n_features: int, activation: Activation, norm: Norm = "batch"
+) -> nn.Sequential:
+    """Append a norm and an activation to a convolution."""
+    return nn.Sequential(convolution, make_norm(norm, n_features), make_activation(activation))
+
+
+def make_downsample(
+    n_in: int,
+    n_out: int,
+    activation: Activation,
+    *,
+    strides: tuple[int, int] = (2, 2),
+    norm: Norm = "batch",
+) -> nn.Sequential:
+    """Divide frames and bins by `strides`."""
+    convolution = nn.Conv2d(n_in, n_out, kernel_size=strides, stride=strides)
+    return conv_norm(convolution, n_out, activation, norm)
+
+
+def make_upsample(
+    n_in: int,
+    n_out: int,
+    activation: Activation,
+    *,
+    strides: tuple[int, int] = (2, 2),
+    norm: Norm = "batch",
+) -> nn.Sequential:
+    """Multiply frames and bins by `strides`."""
+    convolution = nn.ConvTranspose2d(n_in, n_out, kernel_size=strides, stride=strides)
+    return conv_norm(convolution, n_out, activation, norm)
 
 
 class Tfc(nn.Module):
-    """Densely connected 2-D convolutions; only the last one's output is returned.
+    """2-D convolutions in a row, densely connected or plain; the last one's output is returned.
 
-    Each convolution reads the outputs of all former ones and the input, newest first, as the
-    published weights expect.
+    Densely connected, each convolution reads the outputs of all former ones and the input, newest
+    first, as the published weights expect.
     """
 
     def __init__(
@@ -64,37 +112,42 @@ class Tfc(nn.Module):
         growth_channels: int,  # g in the paper
         n_layers: int,
         *,
-        kernel_size: int = 3,
-        activation: str = "relu",
+        kernel: tuple[int, int] = (3, 3),  # frames, bins; odd
+        dense: bool = True,
+        activation: Activation = "relu",
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
+        self.dense = dense
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        widths = [
+            n_in + index * growth_channels if dense else (growth_channels if index else n_in)
+            for index in range(n_layers)
+        ]
         self.layers = nn.ModuleList(
             conv_norm(
-                nn.Conv2d(
-                    n_in + index * growth_channels,
-                    growth_channels,
-                    kernel_size,
-                    padding=kernel_size // 2,
-                ),
+                nn.Conv2d(width, growth_channels, kernel, padding=padding),
                 growth_channels,
                 activation,
+                norm,
             )
-            for index in range(n_layers)
+            for width in widths
         )
 
     def forward(self, features: Features) -> Float[Tensor, "batch growth frames bins"]:
         """Map `n_in` features to `growth_channels` features."""
         newest: Tensor = self.layers[0](features)
         for layer in self.layers[1:]:
-            features = torch.cat((newest, features), dim=1)
+            features = torch.cat((newest, features), dim=1) if self.dense else newest
             newest = layer(features)
         return newest
 
 
 class Tdf(nn.Module):
-    """Two fully connected layers over the bins of each frame, alike for all features.
+    """Fully connected layers over the bins of each frame, alike for all features.
 
-    Batch norm runs over features, not bins: it keeps the relation of the bins to each other.
+    Two layers with `n_units` between them, or one. The norm runs over features, not bins: it keeps
+    the relation of the bins to each other.
     """
 
     def __init__(
@@ -102,43 +155,71 @@ class Tdf(nn.Module):
         n_features: int,
         n_bins: int,
         *,
-        n_units: int,
+        n_units: int | None,
+        n_bins_out: int | None = None,  # None: as many as come in
         bias: bool = False,
-        activation: str = "relu",
+        activation: Activation = "relu",
+        norm: Norm = "batch",
+        affine: bool = True,
     ) -> None:
         super().__init__()
-        self.narrow = conv_norm(nn.Linear(n_bins, n_units, bias=bias), n_features, activation)
-        self.widen = conv_norm(nn.Linear(n_units, n_bins, bias=bias), n_features, activation)
 
-    def forward(self, features: Features) -> Features:
+        def layer(n_in: int, n_out: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Linear(n_in, n_out, bias=bias),
+                make_norm(norm, n_features, affine=affine),
+                make_activation(activation),
+            )
+
+        self.narrow = None if n_units is None else layer(n_bins, n_units)
+        self.widen = layer(n_units or n_bins, n_bins_out or n_bins)
+
+    def forward(self, features: Features) -> Float[Tensor, "batch features frames bins_out"]:
         """Transform the frequency axis."""
-        transformed: Tensor = self.widen(self.narrow(features))
+        if self.narrow is not None:
+            features = self.narrow(features)
+        transformed: Tensor = self.widen(features)
         return transformed
 
 
 class TfcFtBlock(nn.Module):
     """A TFC, an optional modulation, and a frequency transformation beside a skip connection.
 
-    The frequency transformation is a `Tdf`, or a block of latent sources that also reads the
-    embedding of the target (`conditioned=True`).
+    The transformation is a `Tdf`, nothing, or a block of latent sources that also reads the control
+    vector (`reads_control=True`).
     """
 
-    def __init__(self, tfc: nn.Module, transformation: nn.Module, *, conditioned: bool) -> None:
+    def __init__(
+        self,
+        tfc: nn.Module,
+        transformation: nn.Module | None,
+        *,
+        reads_control: bool = False,
+        modulate: Modulate | None = None,
+    ) -> None:
         super().__init__()
         self.tfc = tfc
         self.transformation = transformation
-        self.conditioned = conditioned
+        self.reads_control = reads_control
+        self.modulate = modulate
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether what the block does depends on the target."""
+        return self.reads_control or self.modulate is not None
 
     def forward(
         self,
         features: Features,
-        embedding: Float[Tensor, "batch embedding"] | None = None,
-        modulation: PointwiseModulation | None = None,
+        control: Float[Tensor, "batch control"] | None = None,
+        modulation: ModulationPair | None = None,
     ) -> Float[Tensor, "batch growth frames bins"]:
-        """Apply the block; `modulation` acts between convolution and transformation."""
+        """Apply the block; the modulation acts between convolution and transformation."""
         features = self.tfc(features)
-        if modulation is not None:
-            features = gated_pointwise_modulation(features, modulation)
-        if self.conditioned:
-            return features + self.transformation(features, embedding)
+        if self.modulate is not None:
+            features = self.modulate(features, modulation)
+        if self.transformation is None:
+            return features
+        if self.reads_control:
+            return features + self.transformation(features, control)
         return features + self.transformation(features)

@@ -25,7 +25,7 @@ from stemlight.errors import ConfigError, InputError, OutputError, UsageError, d
 
 if TYPE_CHECKING:
     from stemlight.evaluation import Samples, Scores
-    from stemlight.models.presets import ModelConfig
+    from stemlight.models.config import ModelConfig
     from stemlight.separation import Separator
     from stemlight.tracks import TrackFiles
     from stemlight.training.recipe import Recipe

@@ -7,24 +7,48 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from stemlight.blocks.tfc_tdf import conv_norm
-from stemlight.configs import Estimate
+from stemlight.configs import Activation, Estimate, Norm
 from stemlight.shapes import Float
 
-__all__ = ["FoldedHead", "FoldedTail", "apply_estimate", "pair_bins_head", "pair_bins_tail"]
+__all__ = [
+    "FoldedHead",
+    "FoldedTail",
+    "apply_estimate",
+    "pair_bins_head",
+    "pair_bins_tail",
+    "pointwise_head",
+    "pointwise_tail",
+]
 
 Planes = Float[Tensor, "batch planes frames bins"]
 
 _QUIETEST = 1e-7  # power of a bin below which level differences carry nothing; keeps sqrt smooth
 
 
-def pair_bins_head(n_planes: int, n_features: int, activation: str) -> nn.Sequential:
+def pair_bins_head(
+    n_planes: int, n_features: int, activation: Activation, norm: Norm = "batch"
+) -> nn.Sequential:
     """Read neighbouring bins in pairs: `bins` become `bins - 1`, an even number."""
-    return conv_norm(nn.Conv2d(n_planes, n_features, kernel_size=(1, 2)), n_features, activation)
+    convolution = nn.Conv2d(n_planes, n_features, kernel_size=(1, 2))
+    return conv_norm(convolution, n_features, activation, norm)
 
 
 def pair_bins_tail(n_features: int, n_planes: int) -> nn.Module:
     """Undo the shape of `pair_bins_head`: `bins` become `bins + 1`."""
     return nn.Conv2d(n_features, n_planes, kernel_size=(1, 2), padding=(0, 1))
+
+
+def pointwise_head(
+    n_planes: int, n_features: int, activation: Activation, norm: Norm = "batch"
+) -> nn.Sequential:
+    """Read every bin alone, for a number of kept bins that halves well (TFC-TDF-U-Net v2)."""
+    convolution = nn.Conv2d(n_planes, n_features, kernel_size=1)
+    return conv_norm(convolution, n_features, activation, norm)
+
+
+def pointwise_tail(n_features: int, n_planes: int) -> nn.Module:
+    """Write every bin alone."""
+    return nn.Conv2d(n_features, n_planes, kernel_size=1)
 
 
 class FoldedHead(nn.Module):
@@ -36,7 +60,7 @@ class FoldedHead(nn.Module):
     into features makes all further maps `fold` times smaller.
     """
 
-    def __init__(self, n_features: int, n_bins: int, *, fold: int, activation: str) -> None:
+    def __init__(self, n_features: int, n_bins: int, *, fold: int, activation: Activation) -> None:
         super().__init__()
         self.fold = fold
         self.bin_scale = nn.Parameter(torch.ones(n_bins))

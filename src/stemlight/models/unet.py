@@ -1,27 +1,41 @@
-"""The conditioned U-Net: one wiring for every conditioned network of the family.
+"""The U-Net: one wiring for every network of the family.
 
-Source: LaSAFT (2021), section 3; LightSAFT (2021); LASAFT-Net-v2.
+Source: "Investigating U-Nets with various intermediate blocks for spectrogram-based singing voice
+separation" (ISMIR 2020); LaSAFT (2021), section 3; LightSAFT (2021); KUIELab-MDX-Net (2021).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from stemlight.blocks.conditioning import PointwiseModulation
+from stemlight.blocks.conditioning import ModulationPair
 from stemlight.blocks.tfc_tdf import TfcFtBlock
 from stemlight.configs import Estimate
 from stemlight.models.heads import apply_estimate
 from stemlight.shapes import Float, Int
 
-__all__ = ["ConditionedUNet", "Encoded", "MergeSkip", "concatenate_skip"]
+__all__ = ["Conditions", "Encoded", "MergeSkip", "UNet", "concatenate_skip"]
 
 Planes = Float[Tensor, "batch planes frames bins"]
 MergeSkip = Callable[[Tensor, Tensor], Tensor]
+_Modulations = Sequence[ModulationPair | None]
+
+
+class Conditions(NamedTuple):
+    """What one target per item of a batch tells the blocks; blocks without a modulation get None.
+
+    Encoders run from shallow to deep, decoders from deep to shallow.
+    """
+
+    control: Tensor | None
+    encoders: _Modulations
+    middle: ModulationPair | None
+    decoders: _Modulations
 
 
 class Encoded(NamedTuple):
@@ -36,10 +50,11 @@ def concatenate_skip(upsampled: Tensor, skip: Tensor) -> Tensor:
     return torch.cat((upsampled, skip), dim=1)
 
 
-class ConditionedUNet(nn.Module):
-    """A U-Net on spectrogram planes whose decoder, at least, obeys the embedding of a target.
+class UNet(nn.Module):
+    """A U-Net on spectrogram planes.
 
-    Where encoder and middle are unconditioned they run once for all targets.
+    With a control, blocks obey the control vector of a target: where encoder and middle are
+    unconditioned they run once for all targets. Without, one pass gives all sources.
     """
 
     def __init__(
@@ -49,15 +64,18 @@ class ConditionedUNet(nn.Module):
         levels: Iterable[tuple[TfcFtBlock, nn.Module, nn.Module, TfcFtBlock]],
         middle: TfcFtBlock,
         tail: nn.Module,
-        embedding: nn.Embedding,
-        conditioner: nn.Module,
+        tail_activation: nn.Module,
+        n_sources: int,
+        control: nn.Module | None = None,
+        conditioner: nn.Module | None = None,
         merge_skip: MergeSkip = concatenate_skip,
         estimate: Estimate = "mapping",
     ) -> None:
         """Wire the parts; `levels` are (encoder, down, up, decoder), shallowest first."""
         super().__init__()
         encoders, downs, ups, decoders = zip(*levels, strict=True)
-        self.embedding = embedding
+        self.n_sources = n_sources
+        self.embedding = control
         self.conditioner = conditioner
         self.head = head
         self.encoders = nn.ModuleList(encoders)
@@ -66,58 +84,92 @@ class ConditionedUNet(nn.Module):
         self.ups = nn.ModuleList(reversed(ups))
         self.decoders = nn.ModuleList(reversed(decoders))
         self.tail = tail
+        self.tail_activation = tail_activation
         self.merge_skip = merge_skip
         self.estimate: Estimate = estimate
         self.encoder_is_conditioned = any(block.conditioned for block in (*encoders, middle))
 
-    def encode(self, planes: Planes, embedding: Tensor | None = None) -> Encoded:
-        """Run head, encoder and middle; `embedding` matters only if these are conditioned."""
+    @property
+    def is_conditioned(self) -> bool:
+        """Whether a control vector names the source; otherwise one pass gives all."""
+        return self.embedding is not None
+
+    def conditions(self, sources: Int[Tensor, " batch"]) -> Conditions:
+        """Return what the blocks need to estimate `sources[i]` from item `i`."""
+        assert self.embedding is not None, "this network has no control"
+        control = self.embedding(sources)
+        modulations = [] if self.conditioner is None else self.conditioner(control)
+        waiting = iter(modulations)
+        encoders, (middle,), decoders = (
+            [next(waiting) if block.modulate is not None else None for block in blocks]
+            for blocks in (self.encoders, (self.middle,), self.decoders)
+        )
+        return Conditions(control, encoders, middle, decoders)
+
+    def _nothing(self) -> Conditions:
+        n_levels = len(self.downs)
+        return Conditions(None, [None] * n_levels, None, [None] * n_levels)
+
+    def encode(self, planes: Planes, conditions: Conditions | None = None) -> Encoded:
+        """Run head, encoder and middle; `conditions` matter only if these are conditioned."""
+        told = conditions or self._nothing()
         features = self.head(planes)
         skips = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            features = encoder(features, embedding)
+        for encoder, down, modulation in zip(self.encoders, self.downs, told.encoders, strict=True):
+            features = encoder(features, told.control, modulation)
             skips.append(features)
             features = down(features)
-        return Encoded(self.middle(features, embedding), tuple(skips))
+        return Encoded(self.middle(features, told.control, told.middle), tuple(skips))
 
-    def decode(self, encoded: Encoded, embedding: Float[Tensor, "batch embedding"]) -> Tensor:
-        """Run decoder and tail for one target per item of the batch."""
+    def decode(self, encoded: Encoded, conditions: Conditions | None = None) -> Tensor:
+        """Run decoder and tail: one target per item of the batch, or all sources."""
+        told = conditions or self._nothing()
         features = encoded.features
-        modulations: list[PointwiseModulation] = self.conditioner(embedding)
-        levels = zip(self.ups, self.decoders, reversed(encoded.skips), modulations, strict=True)
+        levels = zip(self.ups, self.decoders, reversed(encoded.skips), told.decoders, strict=True)
         for up, decoder, skip, modulation in levels:
-            features = decoder(self.merge_skip(up(features), skip), embedding, modulation)
-        output: Tensor = self.tail(features)
+            merged = self.merge_skip(up(features), skip)
+            features = decoder(merged, told.control, modulation)
+        output: Tensor = self.tail_activation(self.tail(features))
         return output
+
+    def output_of_pairs(self, planes: Planes, sources: Int[Tensor, " batch"]) -> Tensor:
+        """Return the network's own output, before it is taken for a source or for a mask."""
+        if self.is_conditioned:
+            conditions = self.conditions(sources)
+            return self.decode(self.encode(planes, conditions), conditions)
+        output = self._output_of_all(planes)
+        return output[torch.arange(len(sources), device=sources.device), sources]
 
     def forward_pairs(self, planes: Planes, sources: Int[Tensor, " batch"]) -> Planes:
         """Estimate one target for each item of the batch: item `i` gives source `sources[i]`."""
-        embedding = self.embedding(sources)
-        output = self.decode(self.encode(planes, embedding), embedding)
-        return apply_estimate(self.estimate, planes, output)
+        return apply_estimate(self.estimate, planes, self.output_of_pairs(planes, sources))
 
     def forward(
         self, planes: Planes, sources: Int[Tensor, " sources"]
     ) -> Float[Tensor, "batch sources planes frames bins"]:
-        """Estimate every asked source of every item; frames must divide by 2 per level."""
+        """Estimate every asked source of every item; frames must divide as the levels ask."""
         n_sources = sources.shape[0]
         repeated = _for_each_source(planes, n_sources)
-        embedding = _tile(self.embedding(sources), planes.shape[0])
-        if self.encoder_is_conditioned:
-            encoded = self.encode(repeated, embedding)
+        if not self.is_conditioned:
+            output = rearrange(self._output_of_all(planes)[:, sources], "b s ... -> (b s) ...")
         else:
-            shared = self.encode(planes)
-            encoded = Encoded(
-                _for_each_source(shared.features, n_sources),
-                tuple(_for_each_source(skip, n_sources) for skip in shared.skips),
-            )
-        estimates = apply_estimate(self.estimate, repeated, self.decode(encoded, embedding))
-        return rearrange(estimates, "(batch sources) ... -> batch sources ...", sources=n_sources)
+            conditions = self.conditions(repeat(sources, "s -> (b s)", b=planes.shape[0]))
+            if self.encoder_is_conditioned:
+                encoded = self.encode(repeated, conditions)
+            else:
+                shared = self.encode(planes)
+                encoded = Encoded(
+                    _for_each_source(shared.features, n_sources),
+                    tuple(_for_each_source(skip, n_sources) for skip in shared.skips),
+                )
+            output = self.decode(encoded, conditions)
+        estimates = apply_estimate(self.estimate, repeated, output)
+        return rearrange(estimates, "(b s) ... -> b s ...", s=n_sources)
+
+    def _output_of_all(self, planes: Planes) -> Tensor:
+        output = self.decode(self.encode(planes))
+        return rearrange(output, "b (s planes) ... -> b s planes ...", s=self.n_sources)
 
 
 def _for_each_source(items: Tensor, n_sources: int) -> Tensor:
     return repeat(items, "batch ... -> (batch sources) ...", sources=n_sources)
-
-
-def _tile(per_source: Tensor, n_items: int) -> Tensor:
-    return repeat(per_source, "sources ... -> (batch sources) ...", batch=n_items)

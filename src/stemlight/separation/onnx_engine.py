@@ -32,6 +32,7 @@ class OnnxEngine:
         stft: Stft,
         sources: Sequence[str],
         sample_rate_hz: int,
+        output_gain: float = 1.0,
         n_threads: int = 0,
     ) -> None:
         """Load the graph; `n_threads` 0 lets ONNX Runtime take all cores.
@@ -42,6 +43,7 @@ class OnnxEngine:
         self.stft = stft
         self.sources = tuple(sources)
         self.sample_rate_hz = sample_rate_hz
+        self.output_gain = np.float32(output_gain)
         self.n_channels = 2
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = n_threads
@@ -59,9 +61,14 @@ class OnnxEngine:
     ) -> Float32[np.ndarray, "batch sources channels samples"]:
         """Separate windows; see `stemlight.separation.Backend`."""
         wanted = np.array([self.sources.index(name) for name in sources], np.int64)
-        (estimates,) = self.session.run(
-            ["estimates"], {"planes": self.stft.forward(mixture), "sources": wanted}
-        )
+        planes, phase = self.stft.analyse(mixture)
+        (estimates,) = self.session.run(["estimates"], {"planes": planes, "sources": wanted})
         n_batch, n_sources = estimates.shape[:2]
-        samples = self.stft.inverse(estimates.reshape(n_batch * n_sources, *estimates.shape[2:]))
+        if phase is not None:
+            phase = np.repeat(phase, n_sources, axis=0)
+        samples = self.stft.inverse(
+            estimates.reshape(n_batch * n_sources, *estimates.shape[2:]), phase
+        )
+        if self.output_gain != 1:
+            samples *= self.output_gain
         return samples.reshape(n_batch, n_sources, *samples.shape[1:])

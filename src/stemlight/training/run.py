@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from stemlight.errors import ConfigError, InputError, did_you_mean
-from stemlight.models.presets import ModelConfig, resolve_preset
+from stemlight.models.config import ModelConfig
+from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.separation import Separator
 from stemlight.separation.torch_engine import TorchEngine
@@ -156,7 +157,7 @@ class _Data:
         mixtures = RandomMixtures(
             arrays,
             config.sources,
-            n_samples=config.stft.hop_samples * (recipe.train_frames - 1),
+            n_samples=config.stft.window_samples(recipe.train_frames),
             sample_rate_hz=config.sample_rate_hz,
             config=recipe.mixing,
             seed=recipe.seed,

@@ -97,17 +97,16 @@ class SeparationTask(pl.LightningModule):
         stft = self.model.stft
         n_samples = stems.shape[-1]
         with torch.autocast(stems.device.type, enabled=False):
-            planes = stft(stems.sum(dim=1))
-            targets = rearrange(stems, "batch sources ... -> (batch sources) ...")
-            target_planes = stft(targets)
+            planes, phase = stft.analyse(stems.sum(dim=1))
+            target_planes = stft(rearrange(stems, "batch sources ... -> (batch sources) ..."))
         wanted = torch.arange(len(self.sources), device=stems.device)
-        estimates = rearrange(
-            self.model.network(planes, wanted), "batch sources ... -> (batch sources) ..."
-        )
+        estimates = self.model.network(planes, wanted)
         with torch.autocast(stems.device.type, enabled=False):
             estimates = estimates.float()
-            waveform_error = (stft.inverse(estimates, n_samples) - targets).abs().mean()
-            planes_error = (estimates - target_planes).abs().mean() / math.sqrt(stft.n_fft)
+            waveforms = self.model.to_samples(estimates, n_samples, phase)
+            waveform_error = (waveforms - stems).abs().mean()
+            flat = rearrange(estimates, "batch sources ... -> (batch sources) ...")
+            planes_error = (flat - target_planes).abs().mean() / math.sqrt(stft.n_fft)
         loss = self.loss_config.waveform * waveform_error + self.loss_config.planes * planes_error
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/waveform_l1", waveform_error)

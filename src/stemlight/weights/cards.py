@@ -14,7 +14,8 @@ from typing import Any
 
 from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import ConfigError, WeightsError
-from stemlight.models.presets import ModelConfig, resolve_preset
+from stemlight.models.config import ModelConfig
+from stemlight.models.presets import resolve_preset
 
 __all__ = [
     "CARD_FILE",

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
-from stemlight.models.unet import ConditionedUNet
+from stemlight.models.unet import UNet
 
 __all__ = ["export_onnx", "prepare_for_inference"]
 
@@ -19,7 +19,7 @@ _OPSET = 17
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
-def prepare_for_inference(network: ConditionedUNet) -> ConditionedUNet:
+def prepare_for_inference(network: UNet) -> UNet:
     """Return a copy in evaluation mode, with batch norm and weight norm folded into weights."""
     network = copy.deepcopy(network).eval().float()
     for module in list(network.modules()):
@@ -51,7 +51,7 @@ def _fuse_batch_norms(layers: nn.Sequential) -> None:
             layers[index + 1] = nn.Identity()
 
 
-def export_onnx(network: ConditionedUNet, path: Path, *, n_bins: int) -> None:
+def export_onnx(network: UNet, path: Path, *, n_bins: int) -> None:
     """Write the graph; batch, frames and the number of asked sources stay free."""
     n_frames = 2 ** (len(network.downs) + 1)
     n_planes = 4

@@ -1,78 +1,380 @@
-"""Reads the authors' configurations and weights into our configs and networks."""
+"""Reads the authors' configurations and weights into our configs and networks.
+
+A configuration is the class of the authors' code and its constructor's arguments. Each argument is
+read, or known to matter to training alone; any other is an error, by name.
+
+Source: the repositories Conditioned-Source-Separation-LaSAFT, LightSAFT-Net-for-MDX-Challenge,
+LASAFT-Net-v2, ISMIR2020_U_Nets_SVS and mdx-net.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from stemlight.configs import ConditionedUNetConfig
+from stemlight.chunking import ChunkPlan
+from stemlight.configs import Activation, StftConfig
+from stemlight.errors import WeightsError, did_you_mean
+from stemlight.models.config import SOURCES, ModelConfig, UNetConfig
 from stemlight.weights.official_keys import rename_keys
 
-__all__ = ["OFFICIAL_SOURCES", "conditioned_config", "convert_state_dict"]
+__all__ = ["OFFICIAL_CLASSES", "convert_state_dict", "official_model"]
 
-OFFICIAL_SOURCES = ("vocals", "drums", "bass", "other")
-"""Order of the targets in the embedding of all conditioned checkpoints."""
+_CUNET = re.compile(r"DCUN_TFC_(FiLM|GPoCM)(?:_(TDF|LaSAFT|LightSAFT))?(?:_Framework)?")
+_DEDICATED = re.compile(r"(TFC|TFC_TDF|TDC)_NET(?:_Framework)?")
+_BLOCK_MAKERS = {
+    "MkTFCLaSAFT": ("lasaft", "none"),
+    "MkTFCLaSAFTGPoCM": ("lasaft", "gpocm"),
+    "MkTFCLightSAFTGPoCM": ("lightsaft", "gpocm"),
+}
+
+OFFICIAL_CLASSES = (
+    *(
+        f"DCUN_TFC_{modulation}{transformation}"
+        for modulation in ("FiLM", "GPoCM")
+        for transformation in ("", "_TDF", "_LaSAFT", "_LightSAFT")
+    ),
+    *(f"AbstractLaSAFTNet/BaseNet/{maker}" for maker in _BLOCK_MAKERS),
+    "TFC_NET",
+    "TFC_TDF_NET",
+    "TDC_NET",
+    "ConvTDFNet",
+)
+"""Names that `official_model` understands; the first and third groups also with `_Framework`."""
+
+_LEAST_TRIM_SAMPLES = 5000
+
+
+class _Arguments:
+    """The arguments of an official constructor; remembers which were read."""
+
+    def __init__(self, where: str, values: Mapping[str, Any]) -> None:
+        self._where = where
+        self._values = values
+        self._read: set[str] = set()
+
+    def take(self, name: str, **default: Any) -> Any:
+        self._read.add(name)
+        if name not in self._values and "default" not in default:
+            raise WeightsError(f"{self._where} lacks the argument {name!r}")
+        return self._values.get(name, default.get("default"))
+
+    def choose(self, name: str, choices: Mapping[Any, Any], **default: Any) -> Any:
+        value = self.take(name, **default)
+        if value not in choices:
+            known = ", ".join(str(choice) for choice in choices)
+            raise WeightsError(f"{self._where}: {name} is {value!r}; known are {known}")
+        return choices[value]
+
+    def activation(self, name: str) -> Activation:
+        return self.choose(name, {known: known for known in get_args(Activation)})
+
+    def levels(self, name: str) -> tuple[int, ...] | None:
+        value = self.take(name, default=None)
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return tuple(int(number) for number in re.findall(r"\d+", value))
+        return tuple(int(number) for number in value)
+
+    def inner(self, name: str) -> _Arguments:
+        return _Arguments(f"{self._where}.{name}", self.take(name))
+
+    def ignore(self, names: str) -> None:
+        """Know arguments that matter to training alone, or do nothing in the authors' code."""
+        self._read.update(names.split())
+
+    def finish(self) -> None:
+        unread = sorted(set(self._values) - self._read)
+        if unread:
+            hint = did_you_mean(unread[0], self._read)
+            raise WeightsError(f"{self._where} has unknown arguments: {', '.join(unread)}{hint}")
+
+
+def official_model(
+    name: str, arguments: Mapping[str, Any], *, trim_samples: int | None = None
+) -> ModelConfig:
+    """Translate a class of the authors' code and its constructor's arguments.
+
+    Raises:
+        WeightsError: the class, an argument or a value is unknown; the message names it.
+    """
+    given = _Arguments(name, arguments)
+    if match := _CUNET.fullmatch(name):
+        model = _first_generation(given, match[1], match[2], trim_samples)
+    elif match := _DEDICATED.fullmatch(name):
+        model = _dedicated(given, match[1], trim_samples)
+    elif name == "ConvTDFNet":
+        model = _mdx_net(given, trim_samples)
+    elif name.split("/")[0].startswith("AbstractLaSAFTNet"):
+        model = _second_generation(given, name.split("/")[-1], trim_samples)
+    else:
+        raise WeightsError(
+            f"unknown official class {name!r}{did_you_mean(name, OFFICIAL_CLASSES)}; "
+            f"known are {', '.join(OFFICIAL_CLASSES)}"
+        )
+    given.finish()
+    return model
+
+
+def _surroundings(
+    given: _Arguments, network: UNetConfig, sources: tuple[str, ...], trim_samples: int | None
+) -> ModelConfig:
+    """Read what all but MDX-Net say about transform and windows."""
+    hop_samples, n_frames = given.take("hop_length"), given.take("num_frame")
+    stft = StftConfig(
+        n_fft=given.take("n_fft"),
+        hop_samples=hop_samples,
+        representation=given.choose("spec_type", {"complex": "complex", "magnitude": "magnitude"}),
+    )
+    if trim_samples is None:
+        trim_samples = math.ceil(_LEAST_TRIM_SAMPLES / hop_samples) * hop_samples
+    chunk = ChunkPlan(chunk_samples=stft.window_samples(n_frames), trim_samples=trim_samples)
+    return ModelConfig(stft=stft, network=network, chunk=chunk, sources=sources)
+
+
+def _source_names(n_sources: int) -> tuple[str, ...]:
+    if n_sources == len(SOURCES):
+        return SOURCES
+    return tuple(f"source-{index + 1}" for index in range(n_sources))
+
+
+_ESTIMATES = {"mapping": "mapping", "masking": "masking"}
+_BLOCKS = {"encoder": "encoder", "decoder": "decoder", "full": "all"}
+_TRAINING = """optimizer lr auto_lr_schedule train_loss val_loss dev_mode initializer name
+    layer_level_init_weight unfreeze_stft_from tif_init_mode"""
+# Of other classes of the same repository; the authors' code drops what a class does not take.
+_FOREIGN = """tfc_activation tdc_activation tfc_tdf_activation tfc_tdf_bias bn_factor min_bn_units
+    num_tdfs dk film_type gamma_activation beta_activation pocm_type pocm_norm"""
+
+
+def _unet_basics(given: _Arguments) -> dict[str, Any]:
+    """Read what the first generation and the dedicated networks share."""
+    given.ignore(_TRAINING)
+    given.ignore(_FOREIGN)
+    given.ignore("f_down_layers")  # which does nothing in the authors' code
+    return {
+        "n_blocks": given.take("n_blocks"),
+        "features": (given.take("internal_channels"),),
+        "n_planes": given.take("input_channels"),
+        "n_tfc_layers": given.take("n_internal_layers"),
+        "kernel_bins": given.take("kernel_size_f"),
+        "head_activation": given.activation("first_conv_activation"),
+        "tail_activation": given.activation("last_activation"),
+        "resampling_activation": "identity",
+        "estimate": given.choose("spec_est_mode", _ESTIMATES),
+    }
+
+
+def _tdf_settings(given: _Arguments) -> dict[str, Any]:
+    factor = given.take("bn_factor")
+    return {
+        "bn_factor": None if factor in (None, "None", "none") else factor,
+        "min_bn_units": given.take("min_bn_units"),
+        "bias": given.take("tfc_tdf_bias"),
+        "activation": given.activation("tfc_tdf_activation"),
+    }
+
+
+def _first_generation(
+    given: _Arguments, modulation: str, transformation: str | None, trim_samples: int | None
+) -> ModelConfig:
+    n_sources = given.take("control_input_dim")
+    settings = _unet_basics(given) | {
+        "n_sources": n_sources,
+        "kernel_frames": given.take("kernel_size_t"),
+        "halved_frames": given.levels("t_down_layers"),
+        "transformation": (transformation or "none").lower(),
+        # The published code conditions the attention of all blocks, whatever is modulated.
+        "latent_blocks": "all",
+        "modulated_blocks": given.choose("condition_to", _BLOCKS),
+        "conditioner": "shared",
+        "embedding_dim": given.choose(
+            "control_vector_type",
+            {"embedding": given.take("embedding_dim"), "one_hot_mode": n_sources},
+        ),
+        "n_control_layers": given.take("control_n_layer") - 1,
+    }
+    given.choose("control_type", {"dense": None})
+    if transformation is None:
+        settings["activation"] = given.activation("tfc_activation")
+    else:
+        settings |= _tdf_settings(given)
+    if transformation in ("LaSAFT", "LightSAFT"):
+        settings |= {
+            "n_latents": given.take("num_tdfs"),
+            "key_dim": given.take("dk"),
+            "latent_order": "latents-first",
+            "norm_after_widening": True,
+        }
+    if modulation == "FiLM":
+        settings |= {
+            "modulation": given.choose("film_type", {"complex": "film", "simple": "film-simple"}),
+            "gamma_activation": given.activation("gamma_activation"),
+            "beta_activation": given.activation("beta_activation"),
+        }
+    else:
+        settings |= {
+            "modulation": "gpocm",
+            "normalize_modulation": given.choose("pocm_norm", {"batch_norm": True, None: False}),
+            "gamma_order": given.choose("pocm_type", {"matmul": "in-first", "naive": "out-first"}),
+        }
+    return _surroundings(given, UNetConfig(**settings), _source_names(n_sources), trim_samples)
+
+
+def _dedicated(given: _Arguments, kind: str, trim_samples: int | None) -> ModelConfig:
+    settings = _unet_basics(given) | {"n_sources": 1, "transformation": "none"}
+    if kind == "TDC":
+        # One frame at a time, and frames are never halved.
+        settings |= {
+            "kernel_frames": 1,
+            "halved_frames": (),
+            "activation": given.activation("tdc_activation"),
+        }
+        given.ignore("t_down_layers kernel_size_t")
+    else:
+        settings |= {
+            "kernel_frames": given.take("kernel_size_t"),
+            "halved_frames": given.levels("t_down_layers"),
+        }
+    if kind == "TFC":
+        settings["activation"] = given.activation("tfc_activation")
+    if kind == "TFC_TDF":
+        tdf = _tdf_settings(given)
+        settings |= tdf | {"transformation": "tdf", "affine_tdf_norm": tdf["bias"]}
+    source = given.take("target_name", default="vocals")
+    return _surroundings(given, UNetConfig(**settings), (source,), trim_samples)
+
+
+def _second_generation(given: _Arguments, maker: str, trim_samples: int | None) -> ModelConfig:
+    given.ignore(_TRAINING)
+    # These are repeated where they take effect, in the inner mappings.
+    given.ignore("_target_ norm query_listen key_listen")
+    network, estimate = given.inner("spec2spec"), given.choose("spec_est_mode", _ESTIMATES)
+    block = network.inner("mk_block_f")
+    if maker not in _BLOCK_MAKERS:
+        hint = did_you_mean(maker, _BLOCK_MAKERS)
+        raise WeightsError(
+            f"unknown official block {maker!r}{hint}; known are {', '.join(_BLOCK_MAKERS)}"
+        )
+    transformation, modulation = _BLOCK_MAKERS[maker]
+    conditioned = network.choose("condition_to", _BLOCKS)
+    n_sources, control = network.take("control_input_dim"), network.take("control_vector_type")
+    down, up = network.inner("mk_ds_f"), network.inner("mk_us_f")
+    # The authors' LaSAFT with a modulation never listens, whatever it is told.
+    listens = maker != "MkTFCLaSAFTGPoCM"
+    settings = {
+        "n_blocks": network.take("n_blocks"),
+        "features": (network.take("internal_channels"),),
+        "n_planes": network.take("input_channels"),
+        "n_sources": n_sources,
+        "n_tfc_layers": block.take("num_layers"),
+        "kernel_frames": block.take("kt"),
+        "kernel_bins": block.take("kf"),
+        "transformation": transformation,
+        "modulation": modulation,
+        "latent_blocks": conditioned,
+        "modulated_blocks": conditioned,
+        "bn_factor": block.take("bn_factor"),
+        "min_bn_units": block.take("min_bn_units"),
+        "bias": block.take("bias"),
+        "activation": block.activation("activation"),
+        "n_latents": block.take("num_tdfs"),
+        "key_dim": block.take("dk"),
+        "query_listens": listens and block.take("query_listen", default=False),
+        "key_listens": listens and block.take("key_listen", default=False),
+        "control": {"linear": "linear"}.get(control, "embedding"),
+        "embedding_dim": n_sources if control == "one_hot_mode" else network.take("embedding_dim"),
+        "norm": _agreed_norm(network, block, down, up),
+        "head_activation": network.activation("first_conv_activation"),
+        "tail_activation": network.activation("last_activation"),
+        "resampling_activation": _agreed_activation(down, up),
+        "estimate": estimate,
+    }
+    network.choose("control_vector_type", dict.fromkeys(("embedding", "linear", "one_hot_mode")))
+    network.ignore("_target_ n_fft n_internal_layers embedding_dim")
+    block.ignore("_target_ gr condition_dim query_listen key_listen")
+    for part in (down, up):
+        part.ignore("_target_")
+    for part in (network, block, down, up):
+        part.finish()
+    return _surroundings(given, UNetConfig(**settings), _source_names(n_sources), trim_samples)
+
+
+def _agreed_norm(*parts: _Arguments) -> Any:
+    kinds = {"bn": "batch", "gn": "group", "in": "instance"}
+    found = {part.choose("norm", kinds, default="bn") for part in parts}
+    if len(found) > 1:
+        raise WeightsError(f"norms differ within one network: {', '.join(sorted(found))}")
+    return found.pop()
+
+
+def _agreed_activation(down: _Arguments, up: _Arguments) -> Activation:
+    found = down.activation("activation")
+    if found != up.activation("activation"):
+        raise WeightsError("activations of down- and up-sampling differ within one network")
+    return found
+
+
+def _mdx_net(given: _Arguments, trim_samples: int | None) -> ModelConfig:
+    given.ignore("lr optimizer")
+    n_fft, hop_samples = given.take("n_fft"), given.take("hop_length")
+    stft = StftConfig(
+        n_fft=n_fft,
+        hop_samples=hop_samples,
+        packing="channel-major",
+        kept_bins=given.take("dim_f"),
+    )
+    n_blocks, growth_channels = given.take("num_blocks"), given.take("g")
+    factor = given.take("bn")
+    network = UNetConfig(
+        n_blocks=n_blocks,
+        features=tuple(growth_channels * (level + 1) for level in range(n_blocks // 2 + 1)),
+        n_sources=1,
+        n_planes=given.take("dim_c"),
+        n_tfc_layers=given.take("l"),
+        dense=False,
+        kernel_frames=given.take("k"),
+        kernel_bins=given.take("k"),
+        # In the authors' code no factor means no transformation, zero a single layer.
+        transformation="none" if factor is None else "tdf",
+        bn_factor=factor or None,
+        min_bn_units=1,
+        bias=given.take("bias"),
+        head="pointwise",
+        merge_skip="multiply",
+    )
+    overlap = given.take("overlap", default=n_fft // 2)
+    chunk = ChunkPlan(
+        chunk_samples=stft.window_samples(given.take("dim_t")),
+        trim_samples=overlap if trim_samples is None else trim_samples,
+    )
+    return ModelConfig(
+        stft=stft, network=network, chunk=chunk, sources=(given.take("target_name"),)
+    )
 
 
 def convert_state_dict(official: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Rename an official state dict for `load_state_dict(..., strict=True)`.
 
-    LASAFT-Net-v2 stores keys with two leading axes of length one, which are dropped.
+    Shapes change in three places: LASAFT-Net-v2 stores keys with two leading axes of length one;
+    TDC networks store convolutions over bins alone without the axis of frames, and the oldest one
+    its two ends with bins before frames.
     """
     converted = {}
     for old, new in rename_keys(official).items():
         tensor = official[old]
         if tensor.is_floating_point():
             tensor = tensor.float()
-        converted[new] = (
-            tensor[0, 0] if new.endswith("attention.keys") and tensor.ndim == 4 else tensor
-        )
+        if new.endswith("attention.keys") and tensor.ndim == 4:
+            tensor = tensor[0, 0]
+        elif tensor.ndim == 3 and new.endswith(".weight"):
+            tensor = tensor.unsqueeze(2)
+        elif new in ("head.0.weight", "tail.weight") and tensor.shape[-2:] == (2, 1):
+            tensor = tensor.transpose(-1, -2)
+        converted[new] = tensor
     return converted
-
-
-def conditioned_config(official: Mapping[str, Any]) -> ConditionedUNetConfig:
-    """Translate an official configuration (constructor arguments) of a LightSAFT network.
-
-    Both generations are told apart by their nesting: LASAFT-Net-v2 describes its network under
-    `spec2spec` and its blocks under `mk_block_f`.
-    """
-    if "spec2spec" in official:
-        return _second_generation(official["spec2spec"])
-    return ConditionedUNetConfig(
-        n_blocks=official["n_blocks"],
-        features=(official["internal_channels"],),
-        n_tfc_layers=official["n_internal_layers"],
-        n_latents=official["num_tdfs"],
-        key_dim=official["dk"],
-        embedding_dim=official["embedding_dim"],
-        latent_blocks="all",
-        conditioner="shared",
-        latent_order="latents-first",
-        norm_after_widening=True,
-        bn_factor=official["bn_factor"],
-        min_bn_units=official["min_bn_units"],
-        bias=official["tfc_tdf_bias"],
-        activation=official["tfc_tdf_activation"],
-        resampling_activation="identity",
-    )
-
-
-def _second_generation(network: Mapping[str, Any]) -> ConditionedUNetConfig:
-    block = network["mk_block_f"]
-    return ConditionedUNetConfig(
-        n_blocks=network["n_blocks"],
-        features=(network["internal_channels"],),
-        n_tfc_layers=block["num_layers"],
-        n_latents=block["num_tdfs"],
-        key_dim=block["dk"],
-        embedding_dim=network["embedding_dim"],
-        query_listens=block["query_listen"],
-        key_listens=block["key_listen"],
-        bn_factor=block["bn_factor"],
-        min_bn_units=block["min_bn_units"],
-        bias=block["bias"],
-        activation=block["activation"],
-        resampling_activation=network["mk_ds_f"]["activation"],
-    )
