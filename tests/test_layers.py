@@ -15,7 +15,7 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
     "blocks": ("blocks", "words"),
     "models": ("models", "words signal blocks"),
     "separation": ("separation", "words signal models"),
-    "weights": ("weights", "words models"),
+    "weights": ("weights", "words signal models separation"),
     "science": ("tracks evaluation training", "words signal models separation weights"),
     "library": ("api __init__", "words signal models separation weights"),
     "shells": ("cli __main__", "words signal models separation weights science library"),

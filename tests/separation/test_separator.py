@@ -149,10 +149,21 @@ def test_a_separator_needs_a_stereo_backend_and_whole_batches():
 
 def test_public_names_are_those_listed():
     assert stemlight.separation.__all__ == [
+        "KUIELAB_BLEND",
         "Backend",
+        "Bag",
+        "Blend",
         "ChannelLayout",
+        "Combiner",
+        "Ensemble",
+        "Mixer",
+        "MixerWeights",
         "SeparationStream",
         "Separator",
+        "SideBySide",
+        "blend",
         "layout_for",
+        "load_mixer",
+        "save_mixer",
     ]
     assert all(hasattr(stemlight.separation, name) for name in stemlight.separation.__all__)

@@ -177,7 +177,7 @@ class PerBlockConditioner(nn.Module):
 
 
 def _pair(gamma: Tensor, beta: Tensor, size: ModulationSize, order: GammaOrder) -> ModulationPair:
-    gamma = gamma.unflatten(-1, size.shape)
+    gamma = gamma.reshape(-1, *size.shape)
     if len(size.shape) == 2 and order == "out-first":
         gamma = gamma.transpose(-1, -2)
     return ModulationPair(gamma, beta)

@@ -217,6 +217,7 @@ class TfcFtBlock(nn.Module):
         """Apply the block; the modulation acts between convolution and transformation."""
         features = self.tfc(features)
         if self.modulate is not None:
+            assert modulation is not None, "a modulated block was given no modulation"
             features = self.modulate(features, modulation)
         if self.transformation is None:
             return features

@@ -1,4 +1,4 @@
-"""Separates whole signals: a stream, a model and its plan behind one call."""
+"""Separates whole signals: a stream and what makes its pipelines behind one call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stemlight.chunking import ChunkPlan
 from stemlight.errors import UsageError
 from stemlight.separation.backend import Backend
 from stemlight.separation.checks import check_mixture, finite_float32
+from stemlight.separation.pipeline import BackendMaker, PipelineMaker
 from stemlight.separation.streaming import SeparationStream
 from stemlight.shapes import Float32
 
@@ -32,26 +33,22 @@ class Separator:
     """
 
     def __init__(self, backend: Backend, chunk_plan: ChunkPlan, *, batch_size: int = 1) -> None:
-        if backend.n_channels != 2:
-            raise UsageError(
-                f"the backend has {backend.n_channels} channels but 2 are needed; "
-                "other channel layouts are made of stereo pairs"
-            )
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        self._backend = backend
-        self._plan = chunk_plan
-        self._batch_size = batch_size
+        self._maker: PipelineMaker = BackendMaker(backend, chunk_plan, batch_size=batch_size)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of all sources that the model can give."""
-        return self._backend.sources
+        return self._maker.sources
 
     @property
     def sample_rate_hz(self) -> int:
         """The model's sample rate; signals of any other are resampled there and back."""
-        return self._backend.sample_rate_hz
+        return self._maker.sample_rate_hz
+
+    @property
+    def maker(self) -> PipelineMaker:
+        """What makes the pipelines of the streams: the part that an `Ensemble` combines."""
+        return self._maker
 
     @overload
     def __call__(
@@ -122,12 +119,10 @@ class Separator:
                 or a number of channels or a sample rate that does not exist.
         """
         return SeparationStream(
-            self._backend,
-            self._plan,
+            self._maker,
             channels=channels,
             sources=sources,
             sample_rate_hz=sample_rate_hz,
-            batch_size=self._batch_size,
             complement=complement,
         )
 

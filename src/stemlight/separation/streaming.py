@@ -1,13 +1,14 @@
 """Separates a signal that arrives in blocks, in memory that does not depend on its length.
 
-block -> resample to the model's rate -> cut into windows -> channel groups -> backend
-      -> channels again -> overlap-add -> resample back -> stems
+block -> resample to the model's rate -> pipeline -> resample back -> stems
       -> wait as long as the stems take -> minus the stems -> complement
+
+The pipeline is one network between cutting and overlap-add, or several and what combines them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
@@ -15,10 +16,7 @@ from typing import Literal
 import numpy as np
 
 from stemlight.audio import StreamResampler
-from stemlight.chunking import ChunkCutter, ChunkPlan, OverlapAdder
 from stemlight.errors import UsageError
-from stemlight.separation.backend import Backend
-from stemlight.separation.batching import WindowBatcher
 from stemlight.separation.checks import (
     check_complement,
     check_mixture,
@@ -27,6 +25,8 @@ from stemlight.separation.checks import (
     finite_float32,
 )
 from stemlight.separation.layouts import layout_for
+from stemlight.separation.pipeline import PipelineMaker, StemPipeline
+from stemlight.separation.queues import SampleQueue
 from stemlight.shapes import Float32
 
 __all__ = ["SeparationStream"]
@@ -35,7 +35,7 @@ _LEAST_PIECE_SAMPLES = 4096  # below, the calls cost more than the memory they s
 
 
 class SeparationStream:
-    """One signal on its way through a backend: blocks in, as many samples of every stem out.
+    """One signal on its way through a model: blocks in, as many samples of every stem out.
 
     `Separator.stream` makes it. Stems have the mixture's channel layout, sample rate and time (zero
     lag: sample n of a stem is sample n of the mixture), but arrive later than it, once the windows
@@ -47,28 +47,22 @@ class SeparationStream:
             does not exist.
     """
 
-    # Seven parameters, one more than the house allows: each is one independent choice of the
-    # caller of `Separator`, who sees them four and three at a time.
     def __init__(
         self,
-        backend: Backend,
-        chunk_plan: ChunkPlan,
+        maker: PipelineMaker,
         *,
         channels: int,
         sources: Sequence[str] | None = None,
         sample_rate_hz: int | None = None,
-        batch_size: int = 1,
         complement: str | None = None,
     ) -> None:
-        self._backend = backend
-        self._plan = chunk_plan
+        self._maker = maker
         self._layout = layout_for(channels)
-        self._sources = check_sources(sources, backend.sources)
+        self._sources = check_sources(sources, maker.sources)
         self._sample_rate_hz = check_sample_rate(
-            backend.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
+            maker.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
         )
-        self._batch_size = batch_size
-        check_complement(complement, backend.sources)
+        check_complement(complement, maker.sources)
         self._complement = complement
         self._state: _State | None = None
 
@@ -86,26 +80,23 @@ class SeparationStream:
     def lag_samples(self) -> int:
         """How many samples per channel were pushed and not given back yet: what the stream holds.
 
-        At the model's rate it stays below `kept_samples + trim_samples` of the plan, plus one
-        `hop_samples` for every window that waits for its batch to fill. Resampling there and back
-        adds less than 4096 samples at the lower of the two rates.
+        Of one model it stays, at the model's rate, below `kept_samples + trim_samples` of the plan,
+        plus one `hop_samples` for every window that waits for its batch to fill; of an `Ensemble`
+        below what it says. Resampling there and back adds less than 4096 samples at the lower of
+        the two rates.
         """
         return 0 if self._state is None else self._state.n_in - self._state.n_out
 
     def __enter__(self) -> SeparationStream:
         if self._state is not None:
             raise UsageError("this stream is entered already; make one stream for each signal")
-        n_channels, model_rate_hz = self._layout.n_channels, self._backend.sample_rate_hz
+        n_channels, model_rate_hz = self._layout.n_channels, self._maker.sample_rate_hz
         n_stem_channels = len(self._sources) * n_channels
         self._state = _State(
             to_model=StreamResampler(n_channels, self._sample_rate_hz, model_rate_hz),
-            cutter=ChunkCutter(self._plan, n_channels),
-            batcher=WindowBatcher(
-                self._backend, self._layout, sources=self._sources, batch_size=self._batch_size
-            ),
-            adder=OverlapAdder(self._plan),
+            pipeline=self._maker.pipeline(self._sources, self._layout),
             from_model=StreamResampler(n_stem_channels, model_rate_hz, self._sample_rate_hz),
-            mixture=None if self._complement is None else _SampleQueue(n_channels),
+            mixture=None if self._complement is None else SampleQueue(n_channels),
         )
         return self
 
@@ -140,7 +131,7 @@ class SeparationStream:
             block, first_sample=state.n_in, sample_rate_hz=self._sample_rate_hz
         )
         # A long block goes in pieces of about one hop, so that only its results are held whole.
-        hop_seconds = self._plan.hop_samples / self._backend.sample_rate_hz
+        hop_seconds = self._maker.hop_samples / self._maker.sample_rate_hz
         n_piece = max(_LEAST_PIECE_SAMPLES, int(hop_seconds * self._sample_rate_hz))
         state.phase = "failed"  # unless the end is reached: half a block may have gone in
         pieces = [
@@ -158,13 +149,7 @@ class SeparationStream:
         """
         state = self._ready()
         state.phase = "failed"  # unless the end is reached
-        windows = state.cutter.push(state.to_model.flush())
-        state.adder.end_at(state.cutter.n_samples)
-        windows += state.cutter.flush()
-        finished = [state.adder.push(stems) for stems in self._separate(state, windows)]
-        finished += [state.adder.push(stems) for stems in state.batcher.flush()]
-        if state.cutter.n_windows:
-            finished.append(state.adder.flush())
+        finished = state.pipeline.push(state.to_model.flush()) + state.pipeline.flush()
         resampled = [self._resample(state, finished), self._unflatten(state.from_model.flush())]
         rest = np.concatenate(resampled, axis=-1)
         # Both resamplers round the length up, so there may be a sample too many, never too few.
@@ -190,23 +175,15 @@ class SeparationStream:
         state.n_in += block.shape[1]
         if state.mixture is not None:
             state.mixture.push(block)
-        windows = state.cutter.push(state.to_model.push(block))
-        finished = [state.adder.push(stems) for stems in self._separate(state, windows)]
+        finished = state.pipeline.push(state.to_model.push(block))
         return self._give(state, self._resample(state, finished))
-
-    def _separate(
-        self, state: _State, windows: Iterable[Float32[np.ndarray, "channels samples"]]
-    ) -> Iterable[Float32[np.ndarray, "sources channels samples"]]:
-        """Yield separated windows one by one, so that they need not all be held."""
-        for window in windows:
-            yield from state.batcher.push(window)
 
     def _resample(
         self, state: _State, finished: Sequence[Float32[np.ndarray, "sources channels _"]]
     ) -> Float32[np.ndarray, "sources channels samples"]:
         """Bring finished samples back to the mixture's rate, all sources in one resampler."""
         n_flat = len(self._sources) * self._layout.n_channels
-        # Window by window, so that how the mixture was pushed cannot change what a resampler sees.
+        # Piece by piece, so that how the mixture was pushed cannot change what a resampler sees.
         flat = [state.from_model.push(stems.reshape(n_flat, stems.shape[-1])) for stems in finished]
         if not flat:
             return self._unflatten(np.empty((n_flat, 0), np.float32))
@@ -242,40 +219,9 @@ class _State:
     """All that a stream remembers between two pushes."""
 
     to_model: StreamResampler
-    cutter: ChunkCutter
-    batcher: WindowBatcher
-    adder: OverlapAdder
+    pipeline: StemPipeline
     from_model: StreamResampler
-    mixture: _SampleQueue | None
+    mixture: SampleQueue | None
     n_in: int = 0
     n_out: int = 0
     phase: Literal["open", "flushed", "failed"] = "open"
-
-
-class _SampleQueue:
-    """First in, first out, in one array that grows to twice of what ever waited at once."""
-
-    def __init__(self, n_channels: int) -> None:
-        self._samples = np.empty((n_channels, _LEAST_PIECE_SAMPLES), np.float32)
-        self._first = 0
-        self._stop = 0
-
-    def push(self, block: Float32[np.ndarray, "channels samples"]) -> None:
-        n_waiting = self._stop - self._first
-        if self._stop + block.shape[1] > self._samples.shape[1]:
-            # Moving costs nothing in the long run: the array is at least half free afterwards.
-            n_needed = 2 * (n_waiting + block.shape[1])
-            moved = self._samples
-            if n_needed > moved.shape[1]:
-                moved = np.empty((moved.shape[0], n_needed), np.float32)
-            moved[:, :n_waiting] = self._samples[:, self._first : self._stop]
-            self._samples, self._first, self._stop = moved, 0, n_waiting
-        self._samples[:, self._stop : self._stop + block.shape[1]] = block
-        self._stop += block.shape[1]
-
-    def pop(self, n_samples: int) -> Float32[np.ndarray, "channels samples"]:
-        """Return a view that the caller may change, valid until the next push."""
-        assert n_samples <= self._stop - self._first
-        popped = self._samples[:, self._first : self._first + n_samples]
-        self._first += n_samples
-        return popped

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import ConfigError, WeightsError
@@ -21,7 +21,10 @@ __all__ = [
     "CARD_FILE",
     "GRAPH_FILE",
     "WEIGHTS_FILE",
+    "Card",
+    "EnsembleCard",
     "FileFacts",
+    "GraphLayout",
     "ModelCard",
     "Score",
     "TrainingData",
@@ -36,6 +39,10 @@ WEIGHTS_FILE = "model.safetensors"
 GRAPH_FILE = "model.onnx"
 
 _FORMAT = 1
+
+GraphLayout = Literal["stemlight", "mdx"]
+"""Inputs of the graph: planes and sources (stemlight), or planes of one source with bins before
+frames, as MDX-Net's are published (mdx)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,27 +74,76 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """Everything there is to know about a model before it is loaded."""
+class Card:
+    """What is known of any model before it is loaded."""
 
     name: str
     summary: str
-    preset: str
     licence: str
     band_limit_hz: dict[str, float]  # above it the stem is silent
     training_data: tuple[TrainingData, ...]
-    arguments: dict[str, Any] = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
     files: dict[str, FileFacts] = field(default_factory=dict)
     n_parameters: int = 0
     format: int = _FORMAT
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stems."""
+        raise NotImplementedError
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The model's sample rate."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard(Card):
+    """A model of one network."""
+
+    preset: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    graph_layout: GraphLayout = "stemlight"
+
     def model_config(self) -> ModelConfig:
         """Resolve the preset and its arguments."""
         return resolve_preset(self.preset, self.arguments)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stems."""
+        return self.model_config().sources
 
-def read_card(folder: Path) -> ModelCard:
+    @property
+    def sample_rate_hz(self) -> int:
+        """The model's sample rate."""
+        return self.model_config().sample_rate_hz
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleCard(Card):
+    """A system of several models, which lie in folders of their own inside of its folder."""
+
+    members: tuple[str, ...]  # names of the folders
+    stems: tuple[str, ...]
+    rate_hz: int = 44_100
+    mixes: bool = False  # a mixer lies beside the members
+    # Weight of each member for each stem; without, a stem comes from the one member that gives it.
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the stems."""
+        return self.stems
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The sample rate of all members."""
+        return self.rate_hz
+
+
+def read_card(folder: Path) -> ModelCard | EnsembleCard:
     """Read `card.json` of a model folder.
 
     Raises:
@@ -102,6 +158,8 @@ def read_card(folder: Path) -> ModelCard:
                 f"{path} has the format {found!r}, this version of stemlight reads {_FORMAT}; "
                 "update stemlight or export the model again"
             )
+        if "members" in content:
+            return from_mapping(EnsembleCard, content)
         return from_mapping(ModelCard, content)
     except FileNotFoundError as error:
         raise WeightsError(f"{folder} is no model: it has no {CARD_FILE}") from error
@@ -109,7 +167,7 @@ def read_card(folder: Path) -> ModelCard:
         raise WeightsError(f"{path} is no model card: {error}") from error
 
 
-def write_card(card: ModelCard, folder: Path) -> None:
+def write_card(card: Card, folder: Path) -> None:
     """Write `card.json` in one step."""
     partial = folder / f".{CARD_FILE}.part"
     text = json.dumps(to_mapping(card), indent=2, ensure_ascii=False)
@@ -124,7 +182,7 @@ def file_facts(path: Path) -> FileFacts:
     return FileFacts(sha256=digest, n_bytes=path.stat().st_size)
 
 
-def verified_file(folder: Path, card: ModelCard, name: str) -> Path:
+def verified_file(folder: Path, card: Card, name: str) -> Path:
     """Return the path of a file of the model after checking it against the card.
 
     Raises:
