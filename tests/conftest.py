@@ -51,6 +51,14 @@ def _untyped_export():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_tests(tmp_path_factory):
+    """Keep the tests out of the user's cache of models, and its models out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEMLIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Give tests `shared("fixtures/...")`, which skips where ../shared is absent."""

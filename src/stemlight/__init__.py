@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from stemlight._version import __version__
 
 if TYPE_CHECKING:
-    from stemlight.api import load, model_card, models, separate
+    from stemlight.api import list_models, load, model_card, separate
     from stemlight.audio import Audio, read_audio
     from stemlight.errors import (
         ConfigError,
+        DownloadError,
         InputError,
         MissingExtraError,
         OutputError,
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from stemlight.separation import SeparationStream, Separator
+    from stemlight.separation import Ensemble, SeparationStream, Separator, blend
     from stemlight.weights.cards import ModelCard
 
 __all__ = [
     "Audio",
     "ConfigError",
+    "DownloadError",
+    "Ensemble",
     "InputError",
     "MissingExtraError",
     "ModelCard",
@@ -41,21 +44,24 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "__version__",
+    "blend",
+    "list_models",
     "load",
     "model_card",
-    "models",
     "read_audio",
     "separate",
 ]
 
 _HOME = {
     "Audio": "audio",
+    "Ensemble": "separation",
     "ModelCard": "weights.cards",
     "SeparationStream": "separation",
     "Separator": "separation",
+    "blend": "separation",
+    "list_models": "api",
     "load": "api",
     "model_card": "api",
-    "models": "api",
     "read_audio": "audio",
     "separate": "api",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,22 +11,37 @@ import numpy as np
 
 from stemlight.audio import Audio, read_audio
 from stemlight.errors import MissingExtraError, UsageError, did_you_mean
-from stemlight.separation import Backend, Separator
-from stemlight.weights.cards import GRAPH_FILE, ModelCard, read_card, verified_file
-from stemlight.weights.catalogue import DEFAULT_MODEL, embedded_models, find_model
+from stemlight.separation import (
+    Backend,
+    Bag,
+    Blend,
+    Combiner,
+    Ensemble,
+    Mixer,
+    Separator,
+    load_mixer,
+)
+from stemlight.weights.cards import (
+    GRAPH_FILE,
+    EnsembleCard,
+    ModelCard,
+    read_card,
+    verified_file,
+)
+from stemlight.weights.catalogue import DEFAULT_MODEL, find_model, usable_models
 
-__all__ = ["Engine", "load", "model_card", "models", "separate"]
+__all__ = ["Engine", "list_models", "load", "model_card", "separate"]
 
 Engine = Literal["onnx", "torch"]
 
 
-def models() -> list[str]:
-    """Return the names of all models that need nothing but this package."""
-    return list(embedded_models())
+def list_models() -> list[str]:
+    """Return the names of all models that are here: inside this package, or fetched."""
+    return list(usable_models())
 
 
-def model_card(model: str | Path = DEFAULT_MODEL) -> ModelCard:
-    """Return the card of a model, given by name or folder.
+def model_card(model: str | Path = DEFAULT_MODEL) -> ModelCard | EnsembleCard:
+    """Return the card of a model, given by name, folder or `hf://owner/repo`.
 
     Raises:
         UsageError: there is no such model.
@@ -34,6 +50,7 @@ def model_card(model: str | Path = DEFAULT_MODEL) -> ModelCard:
     return read_card(find_model(model))
 
 
+# Seven parameters, one more than the house allows: each is one choice of its own.
 def load(
     model: str | Path = DEFAULT_MODEL,
     *,
@@ -41,11 +58,12 @@ def load(
     device: str = "auto",
     n_threads: int = 0,
     batch_size: int = 1,
+    offline: bool = False,
 ) -> Separator:
-    """Load a model by name or folder, ready to separate.
+    """Load a model by name, folder or `hf://owner/repo[@revision]`, ready to separate.
 
     `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps.
-    `n_threads` 0 takes all cores.
+    `n_threads` 0 takes all cores. Only `hf://` ever downloads anything, and not if `offline`.
 
     Raises:
         UsageError: no such model, engine or device.
@@ -57,14 +75,8 @@ def load(
             f"no engine {engine!r}{did_you_mean(engine, get_args(Engine))}; "
             f"engines are {', '.join(get_args(Engine))}"
         )
-    folder = find_model(model)
-    card = read_card(folder)
-    make_engine = _onnx_engine if engine == "onnx" else _torch_engine
-    return Separator(
-        make_engine(folder, card, device, n_threads),
-        card.model_config().chunk,
-        batch_size=batch_size,
-    )
+    folder = find_model(model, offline=offline)
+    return _open(folder, _Choices(engine, device, n_threads, batch_size))
 
 
 def separate(
@@ -93,31 +105,80 @@ def separate(
     return {name: Audio(stem, rate_hz) for name, stem in stems.items()}
 
 
-def _onnx_engine(folder: Path, card: ModelCard, device: str, n_threads: int) -> Backend:
+@dataclass(frozen=True)
+class _Choices:
+    """How a model is run; the same for all members of a system."""
+
+    engine: Engine
+    device: str
+    n_threads: int
+    batch_size: int
+
+
+def _open(folder: Path, choices: _Choices) -> Separator:
+    card = read_card(folder)
+    if isinstance(card, EnsembleCard):
+        return _open_ensemble(folder, card, choices)
+    make_engine = _onnx_engine if choices.engine == "onnx" else _torch_engine
+    return Separator(
+        make_engine(folder, card, choices),
+        card.model_config().chunk,
+        batch_size=choices.batch_size,
+    )
+
+
+def _open_ensemble(folder: Path, card: EnsembleCard, choices: _Choices) -> Separator:
+    for name in card.files:
+        verified_file(folder, card, name)
+    members = {name: _open(folder / name, choices) for name in card.members}
+    combiner: Combiner = Blend(card.weights) if card.weights else Bag()
+    if card.mixes:
+        combiner = Mixer(load_mixer(folder))
+    return Ensemble(members, combiner)
+
+
+def _onnx_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
     # Engines are imported where they are asked for: loading one must not need the other.
+    from stemlight.separation.mdx_engine import MdxOnnxEngine
     from stemlight.separation.onnx_engine import OnnxEngine
     from stemlight.stft import Stft
 
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"the onnx engine runs on the cpu, not on {device!r}; add engine='torch'")
+    if choices.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"the onnx engine runs on the cpu, not on {choices.device!r}; add engine='torch'"
+        )
     config = card.model_config()
+    graph = verified_file(folder, card, GRAPH_FILE)
+    if card.graph_layout == "mdx":
+        return MdxOnnxEngine(
+            graph,
+            source=config.sources[0],
+            n_fft=config.stft.n_fft,
+            hop_samples=config.stft.hop_samples,
+            gain=config.output_gain,
+            sample_rate_hz=config.sample_rate_hz,
+            n_threads=choices.n_threads,
+        )
     stft = Stft(
         config.stft.n_fft,
         config.stft.hop_samples,
         packing=config.stft.packing,
         kept_bins=config.stft.kept_bins,
-        n_workers=n_threads or -1,
+        representation=config.stft.representation,
+        centered=config.stft.centered,
+        n_workers=choices.n_threads or -1,
     )
     return OnnxEngine(
-        verified_file(folder, card, GRAPH_FILE),
+        graph,
         stft=stft,
         sources=config.sources,
         sample_rate_hz=config.sample_rate_hz,
-        n_threads=n_threads,
+        output_gain=config.output_gain,
+        n_threads=choices.n_threads,
     )
 
 
-def _torch_engine(folder: Path, card: ModelCard, device: str, n_threads: int) -> Backend:
+def _torch_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
     try:
         from stemlight.separation.torch_engine import TorchEngine, choose_device
         from stemlight.weights.checkpoints import load_model
@@ -129,8 +190,8 @@ def _torch_engine(folder: Path, card: ModelCard, device: str, n_threads: int) ->
     model, _ = load_model(folder)
     config = card.model_config()
     return TorchEngine(
-        model.to(choose_device(device)),
+        model.to(choose_device(choices.device)),
         sources=config.sources,
         sample_rate_hz=config.sample_rate_hz,
-        n_threads=n_threads,
+        n_threads=choices.n_threads,
     )

@@ -6,6 +6,7 @@ StemlightError
 ├── InputError          one input cannot be separated; other inputs go on
 ├── OutputError         a result cannot be written: no permission, disk full, exists already
 ├── WeightsError        weights or card are missing, damaged or do not fit the network
+│   └── DownloadError   weights could not be downloaded, or are not the ones expected
 └── MissingExtraError   an optional dependency is not installed
 
 Every message says what came, what is allowed and what to do, in one line.
@@ -18,6 +19,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "ConfigError",
+    "DownloadError",
     "InputError",
     "MissingExtraError",
     "OutputError",
@@ -50,6 +52,10 @@ class OutputError(StemlightError):
 
 class WeightsError(StemlightError):
     """Weights or their card are missing, damaged, or do not fit the network."""
+
+
+class DownloadError(WeightsError):
+    """Weights could not be downloaded, or what came is not what was expected."""
 
 
 class MissingExtraError(StemlightError):

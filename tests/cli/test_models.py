@@ -1,14 +1,15 @@
-"""`stemlight models` and `stemlight info`."""
+"""`stemlight info`."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 
 from stemlight.models.presets import PRESETS
+from stemlight.models.size import network_size
 from stemlight.weights.cards import Score, read_card, write_card
-from stemlight.weights.catalogue import embedded_models
 
 
 def test_info_of_a_song_tells_what_it_is(run, song):
@@ -60,7 +61,24 @@ def test_info_of_a_preset_tells_its_fields_as_set_names_them(run, preset):
     assert rows["preset"] == preset
     assert rows["stft.n_fft"] == str(config.stft.n_fft)
     assert rows["network.n_blocks"] == str(config.network.n_blocks)
-    assert rows["sources"] == "vocals, drums, bass, other"
+    assert rows["sources"] == ", ".join(config.sources)
+    assert rows["stems"] == ", ".join(config.sources)
+    size = network_size(config)
+    assert rows["parameters"].replace(" ", "") == str(size.n_parameters)
+    assert rows["work"].startswith(f"{size.gmac_per_second:.2f} GMAC per second of music")
+    assert rows["memory"].endswith("MiB of weights and feature maps for a window")
+    for source in config.sources:
+        assert f"{source} {config.band_limit_hz:.0f} Hz" in ran.out
+    heard = config.chunk.kept_samples + config.chunk.trim_samples
+    assert rows["latency"].startswith(f"{heard / 44_100:.2f} s at most")
+
+
+def test_info_counts_nothing_without_pytorch_and_says_so(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stemlight.models.size", None)
+    ran = run("info", "lightsaft")
+    assert ran.code == 0
+    assert "pip install 'stemlight[torch]'" in ran.out
+    assert "latency" in ran.out
 
 
 def test_info_of_nothing_is_code_2_and_of_a_missing_song_code_1(run, tmp_path):
@@ -70,9 +88,3 @@ def test_info_of_nothing_is_code_2_and_of_a_missing_song_code_1(run, tmp_path):
     ran = run("info", tmp_path / "no.mp3")
     assert ran.code == 1
     assert ran.err == f"error: cannot read {tmp_path}/no.mp3: No such file or directory\n"
-
-
-def test_models_lists_all_that_are_inside_the_package(run):
-    ran = run("models")
-    assert ran.code == 0
-    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == list(embedded_models())

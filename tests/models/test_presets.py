@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from stemlight.chunking import ChunkPlan
 from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import ConfigError
 from stemlight.models.config import ModelConfig
@@ -73,6 +74,18 @@ def test_full_size_networks_have_the_official_parameters_and_work(name):
 @pytest.mark.parametrize(("name", "gmac"), FOUR_SOURCES.items())
 def test_an_unconditioned_encoder_is_counted_once_for_all_sources(name, gmac):
     assert network_size(PRESETS[name], n_sources=4).gmac_per_window == pytest.approx(gmac, abs=0.1)
+
+
+def test_memory_grows_with_the_window_and_holds_all_skips_at_once():
+    config = PRESETS["film"]
+    size = network_size(config)
+    level_bytes = 4 * 24 * config.n_frames * 1024  # of one feature map of the first level
+    assert size.weight_bytes == 4 * size.n_parameters
+    assert size.peak_map_bytes > level_bytes * (1 + 1 / 4 + 1 / 16) * 2
+    longer = dataclasses.replace(
+        config, chunk=ChunkPlan(chunk_samples=config.stft.window_samples(2 * config.n_frames))
+    )
+    assert network_size(longer).peak_map_bytes == pytest.approx(2 * size.peak_map_bytes, rel=0.01)
 
 
 @pytest.mark.parametrize(("n_sources", "gmac_per_second"), [(4, 1.94), (1, 0.75)])

@@ -18,7 +18,8 @@ from typer.core import TyperGroup
 
 from stemlight._version import __version__
 from stemlight.cli.console import complain
-from stemlight.cli.models import info, models
+from stemlight.cli.hub import models_app
+from stemlight.cli.models import info
 from stemlight.cli.separate import separate
 from stemlight.cli.training import evaluate, export, train
 from stemlight.errors import ConfigError, StemlightError, UsageError
@@ -55,8 +56,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (separate, info, models, evaluate, train, export):
+for _command in (separate, info, evaluate, train, export):
     app.command()(_command)
+app.add_typer(models_app, name="models")
 
 
 def _print_version(asked: bool) -> None:

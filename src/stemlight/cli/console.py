@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "aligned",
     "complain",
     "complain_of_bug",
+    "download_progress",
     "note",
     "print_result",
     "refuse_lost_report",
@@ -63,12 +64,12 @@ def complain_of_bug(subject: str, error: Exception) -> None:
         note("".join(traceback.format_exception(error)).rstrip())
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay rows of equal length out as columns: the first to the left, the others to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,)) -> list[str]:
+    """Lay rows of equal length out as columns: those of `left` to the left, others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
+            cell.ljust(width) if index in left else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -109,6 +110,51 @@ def song_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
             # Estimated lengths may be too short.
             total = None if n_total is None else max(n_done, n_total)
             progress.update(task, completed=n_done, total=total)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show how far each file is: a bar that goes away on a terminal, elsewhere one line."""
+    if not sys.stderr.isatty():
+        told: set[str] = set()
+
+        def tell(name: str, n_done: int, n_total: int | None) -> None:
+            if name not in told:
+                told.add(name)
+                note(f"downloading {name}{f' ({n_total / 1e6:.1f} MB)' if n_total else ''}")
+
+        yield tell
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(name: str, n_done: int, n_total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=n_total)
+            progress.update(tasks[name], completed=n_done, total=n_total)
 
         yield advance
 

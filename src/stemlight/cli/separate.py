@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["separate"]
 
+ACCOMPANIMENT = "accompaniment"
+"""What is left of the mixture without the asked stems; may be asked like a stem."""
+
 
 def separate(
     inputs: Annotated[
@@ -51,11 +55,14 @@ def separate(
         ),
     ] = Path("separated"),
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A model's name, or its folder.")
+        str, typer.Option(metavar="NAME|PATH", help="A model's name, folder or file.")
     ] = "stemlight",
     stems: Annotated[
         str | None,
-        typer.Option(metavar="NAME,NAME", help="Which stems, for example vocals,drums. [all]"),
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Which stems, for example vocals,drums; accompaniment is all else. [all]",
+        ),
     ] = None,
     karaoke: Annotated[
         str | None,
@@ -78,6 +85,9 @@ def separate(
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, help="Threads of the network; 0 takes all cores.")
     ] = 0,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network, not even for hf:// models.")
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace stems that exist; without it such songs fail."),
@@ -102,14 +112,17 @@ def separate(
         from stemlight.api import load
         from stemlight.separation.songs import SongOptions, separate_file
 
-        options = SongOptions(
-            sources=sources,
-            complement=complement,
-            format=format,
-            bit_depth=bit_depth,
-            overwrite=overwrite,
+        options = SongOptions(format=format, bit_depth=bit_depth, overwrite=overwrite)
+        separator = load(
+            model,
+            engine=engine,  # type: ignore[arg-type]
+            device=device,
+            n_threads=threads,
+            offline=offline,
         )
-        separator = load(model, engine=engine, device=device, n_threads=threads)  # type: ignore[arg-type]
+        if sources is None and len(separator.sources) == 1:
+            complement = ACCOMPANIMENT  # one stem alone is half of an answer
+        options = replace(options, sources=sources, complement=complement)
         # Wrong names of stems are wrong usage, found before any work.
         stream = separator.stream(channels=2, sources=sources, complement=complement)
 
@@ -136,7 +149,10 @@ def _asked_stems(stems: str | None, karaoke: str | None) -> tuple[list[str] | No
         return [karaoke], f"no_{karaoke}"
     if stems is None:
         return None, None
-    return [name.strip() for name in stems.split(",")], None
+    names = [name.strip() for name in stems.split(",")]
+    if ACCOMPANIMENT not in names:
+        return names, None
+    return [name for name in names if name != ACCOMPANIMENT], ACCOMPANIMENT
 
 
 class _Batch:

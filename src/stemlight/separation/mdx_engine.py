@@ -20,13 +20,13 @@ import onnxruntime
 
 from stemlight.chunking import ChunkPlan
 from stemlight.errors import UsageError, WeightsError
+from stemlight.separation.sessions import open_session
 from stemlight.shapes import Float32
 from stemlight.stft import Stft
 
 __all__ = ["MdxOnnxEngine", "MdxShape", "known_n_fft", "read_mdx_shape"]
 
 _N_PLANES = 4
-_ERRORS_ONLY = 3
 
 # By sha256: the graphs of both leaderboards of the MDX challenge 2021.
 _N_FFT_OF_KNOWN_GRAPHS = {
@@ -65,10 +65,7 @@ def read_mdx_shape(graph: Path) -> MdxShape:
     Raises:
         WeightsError: the file is missing, no graph, or a graph of another form.
     """
-    options = onnxruntime.SessionOptions()
-    # Nothing will be computed, so optimising the graph would be time lost.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return _shape_of(_open_session(graph, options), graph)
+    return _shape_of(open_session(graph, optimize=False), graph)
 
 
 def known_n_fft(graph: Path) -> int | None:
@@ -109,9 +106,7 @@ class MdxOnnxEngine:
             UsageError: `n_fft` is not known or does not fit the graph, or `gain` is not positive.
             WeightsError: the file is missing or no MDX-Net graph.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        self.session = _open_session(graph, options)
+        self.session = open_session(graph, n_threads=n_threads)
         self.shape = _shape_of(self.session, graph)
         self.graph = graph
         if not 0 < gain < float("inf"):
@@ -200,15 +195,6 @@ class MdxOnnxEngine:
             )
         if n_fft % 2 or not least <= n_fft <= most:
             raise UsageError(f"n_fft {n_fft} does not fit: {allowed}")
-
-
-def _open_session(graph: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    options.log_severity_level = _ERRORS_ONLY
-    try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has an exception type for every status
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{graph} cannot be run by ONNX Runtime: {reason}") from error
 
 
 def _shape_of(session: onnxruntime.InferenceSession, graph: Path) -> MdxShape:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
-from stemlight.errors import WeightsError
+from stemlight.separation.sessions import open_session
 from stemlight.shapes import Float32
 from stemlight.stft import Stft
 
 __all__ = ["OnnxEngine"]
-
-_ERRORS_ONLY = 3
 
 
 class OnnxEngine:
@@ -45,16 +42,7 @@ class OnnxEngine:
         self.sample_rate_hz = sample_rate_hz
         self.output_gain = np.float32(output_gain)
         self.n_channels = 2
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.log_severity_level = _ERRORS_ONLY
-        try:
-            self.session = onnxruntime.InferenceSession(
-                str(graph), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has an exception type for every status
-            reason = str(error).splitlines()[0]
-            raise WeightsError(f"{graph} cannot be run by ONNX Runtime: {reason}") from error
+        self.session = open_session(graph, n_threads=n_threads)
 
     def separate_chunks(
         self, mixture: Float32[np.ndarray, "batch channels samples"], sources: Sequence[str]
