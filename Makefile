@@ -38,4 +38,6 @@ clean:  ## remove the environment and all caches
 
 .venv/dev: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# Open-Unmix asks for torchaudio, which may bring another PyTorch; its networks do without.
+	$(BIN)/python -m pip install --quiet --no-deps openunmix==1.3.0
 	@touch $@ .venv/core
