@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +22,7 @@ from stemlight.separation import (
     Separator,
     load_mixer,
 )
+from stemlight.separation.foreign import is_foreign, load_foreign
 from stemlight.weights.cards import (
     GRAPH_FILE,
     EnsembleCard,
@@ -62,8 +64,12 @@ def load(
 ) -> Separator:
     """Load a model by name, folder or `hf://owner/repo[@revision]`, ready to separate.
 
+    `demucs:NAME` and `openunmix:NAME` are models of other projects, which run on PyTorch whatever
+    the engine; they need the extra of that name.
+
     `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps.
-    `n_threads` 0 takes all cores. Only `hf://` ever downloads anything, and not if `offline`.
+    `n_threads` 0 takes all cores. Only `hf://` and other projects ever download anything, and not
+    if `offline`.
 
     Raises:
         UsageError: no such model, engine or device.
@@ -75,8 +81,10 @@ def load(
             f"no engine {engine!r}{did_you_mean(engine, get_args(Engine))}; "
             f"engines are {', '.join(get_args(Engine))}"
         )
-    folder = find_model(model, offline=offline)
-    return _open(folder, _Choices(engine, device, n_threads, batch_size))
+    choices = _Choices(engine, device, n_threads, batch_size, offline)
+    if is_foreign(str(model)):
+        return _open_foreign(str(model), choices)
+    return _open(find_model(model, offline=offline), choices)
 
 
 def separate(
@@ -113,6 +121,7 @@ class _Choices:
     device: str
     n_threads: int
     batch_size: int
+    offline: bool
 
 
 def _open(folder: Path, choices: _Choices) -> Separator:
@@ -130,11 +139,32 @@ def _open(folder: Path, choices: _Choices) -> Separator:
 def _open_ensemble(folder: Path, card: EnsembleCard, choices: _Choices) -> Separator:
     for name in card.files:
         verified_file(folder, card, name)
-    members = {name: _open(folder / name, choices) for name in card.members}
+    members = {
+        name: _open_foreign(name, choices) if is_foreign(name) else _open(folder / name, choices)
+        for name in card.members
+    }
     combiner: Combiner = Blend(card.weights) if card.weights else Bag()
     if card.mixes:
         combiner = Mixer(load_mixer(folder))
     return Ensemble(members, combiner)
+
+
+def _open_foreign(address: str, choices: _Choices) -> Separator:
+    if choices.offline:
+        raise UsageError(
+            f"{address} is loaded by its own package, which may download it; leave offline out"
+        )
+    device = "cpu"
+    if choices.engine == "torch":
+        with _torch_needed():
+            from stemlight.separation.torch_engine import choose_device
+        device = str(choose_device(choices.device))
+    elif choices.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"{address} runs on {choices.device!r} with the torch engine alone; add engine='torch'"
+        )
+    backend, plan = load_foreign(address, device=device)
+    return Separator(backend, plan, batch_size=choices.batch_size)
 
 
 def _onnx_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
@@ -179,14 +209,9 @@ def _onnx_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
 
 
 def _torch_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
-    try:
+    with _torch_needed():
         from stemlight.separation.torch_engine import TorchEngine, choose_device
         from stemlight.weights.checkpoints import load_model
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"the torch engine needs {error.name}, which is not installed; "
-            "run: pip install 'stemlight[torch]'"
-        ) from error
     model, _ = load_model(folder)
     config = card.model_config()
     return TorchEngine(
@@ -195,3 +220,14 @@ def _torch_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
         sample_rate_hz=config.sample_rate_hz,
         n_threads=choices.n_threads,
     )
+
+
+@contextmanager
+def _torch_needed() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"the torch engine needs {error.name}, which is not installed; "
+            "run: pip install 'stemlight[torch]'"
+        ) from error

@@ -58,8 +58,9 @@ Modulation = Literal["none", "film", "film-simple", "pocm", "gpocm"]
 Norm = Literal["batch", "group", "instance"]
 """Which normalisation follows a layer."""
 
-Activation = Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh"]
-"""An activation without parameters; leaky_relu has the slope 0.01 below zero."""
+Activation = Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softmax"]
+"""An activation without parameters; leaky_relu has the slope 0.01 below zero, softmax runs over
+features."""
 
 Estimate = Literal["mapping", "masking", "gain"]
 """What a network's output is: the planes of the source itself (mapping), a factor for each of the
@@ -85,9 +86,10 @@ class StftConfig:
         all_bins = self.n_fft // 2 + 1
         if self.n_fft < 2 or self.n_fft % 2:
             raise ConfigError(f"n_fft must be an even number of at least 2, not {self.n_fft}")
-        if not 0 < self.hop_samples <= self.n_fft // 2:
+        # Frames further apart than half of one can be inverted, though badly.
+        if not 0 < self.hop_samples <= self.n_fft:
             raise ConfigError(
-                f"hop_samples must lie in 1..{self.n_fft // 2} for n_fft {self.n_fft}, "
+                f"hop_samples must lie in 1..{self.n_fft} for n_fft {self.n_fft}, "
                 f"not {self.hop_samples}"
             )
         if self.kept_bins is not None and not 0 < self.kept_bins <= all_bins:

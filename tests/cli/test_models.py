@@ -10,6 +10,7 @@ import pytest
 from stemlight.models.presets import PRESETS
 from stemlight.models.size import network_size
 from stemlight.weights.cards import Score, read_card, write_card
+from stemlight.weights.systems import SYSTEMS
 
 
 def test_info_of_a_song_tells_what_it_is(run, song):
@@ -71,6 +72,18 @@ def test_info_of_a_preset_tells_its_fields_as_set_names_them(run, preset):
         assert f"{source} {config.band_limit_hz:.0f} Hz" in ran.out
     heard = config.chunk.kept_samples + config.chunk.trim_samples
     assert rows["latency"].startswith(f"{heard / 44_100:.2f} s at most")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_info_of_a_system_adds_its_members_up(run, system):
+    ran = run("info", system)
+    assert ran.code == 0
+    rows = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert rows["parameters"].replace(" ", "") == str(4 * 7_423_236)
+    assert rows["work"] == "77.12 GMAC per second of music"
+    assert "bass 5512 Hz" in rows["band"]
+    assert "mixer over all" in rows["combined"]
+    assert ("demucs:htdemucs" in rows["combined"]) is (system == "mdx-net-demucs")
 
 
 def test_info_counts_nothing_without_pytorch_and_says_so(run, monkeypatch):

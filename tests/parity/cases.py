@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from stemlight.models.config import SOURCES
 from stemlight.models.spectrogram import build_model
 from stemlight.weights.official import convert_state_dict, official_model
 
@@ -57,16 +58,24 @@ class Case:
         start = f"sd.{prefix}"
         return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
 
-    def model_config(self):
-        trim = self.meta.get("trim_length")
-        return official_model(
-            self.meta["cls"], self.said("config"), trim_samples=int(trim) if trim else None
-        )
+    def model_config(self, **trim):
+        if "trim_length" in self.meta:
+            trim = {"trim_samples": int(self.meta["trim_length"])} | trim
+        return official_model(self.meta["cls"], self.said("config"), **trim)
 
     def model(self):
-        model = build_model(self.model_config())
+        # A network does not depend on the trim, which may be longer than the window of a small one.
+        model = build_model(self.model_config(trim_samples=0))
         model.network.load_state_dict(convert_state_dict(self.state_dict()), strict=True)
         return model.eval()
+
+    def position(self, target):
+        """Return at which position the network has a target; dedicated networks have one."""
+        sources = self.model_config().sources
+        if target is None or len(sources) == 1:
+            return 0
+        # The authors number four sources, also where a network has fewer or more.
+        return (sources if target in sources else SOURCES).index(target)
 
     def mixture(self):
         """Return the waveform as (channels, samples)."""

@@ -42,7 +42,7 @@ def test_an_official_routine_gives_the_official_waveform(case, key):
     assert match, f"{case.path.name} has a waveform of an unknown name: {key!r}"
     kind, target, overlap_percent = match.groups()
     model, config = case.model(), case.model_config()
-    source = config.sources.index(target) if target else 0
+    source = case.position(target)
 
     def separate_chunks(windows):
         with torch.no_grad():

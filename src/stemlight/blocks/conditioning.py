@@ -117,10 +117,11 @@ class SharedConditioner(nn.Module):
         self.sizes = list(sizes)
         self.gamma_order: GammaOrder = gamma_order
         widths = [control_dim * 2**index for index in range(n_layers + 1)]
-        layers: list[nn.Module] = [nn.Linear(widths[0], widths[1]), nn.ReLU()]
-        for n_in, n_out in pairwise(widths[1:]):
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
             # Batch norm after dropout is unusual; published weights were trained so.
-            layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(n_out)]
+            regularize = [nn.Dropout(0.5), nn.BatchNorm1d(n_out)] if layers else []
+            layers += [nn.Linear(n_in, n_out), nn.ReLU(), *regularize]
         self.control = nn.Sequential(*layers)
         self.gamma_head, self.beta_head = (
             nn.Sequential(

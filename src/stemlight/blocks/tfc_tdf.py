@@ -7,6 +7,8 @@ separation" (ISMIR 2020), sections 4.3 and 4.4. A TDC block is a TFC whose kerne
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +31,13 @@ __all__ = [
 
 Features = Float[Tensor, "batch features frames bins"]
 
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
+    "softmax": partial(nn.Softmax, dim=1),
 }
 
 

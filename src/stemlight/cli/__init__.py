@@ -17,11 +17,14 @@ import typer
 from typer.core import TyperGroup
 
 from stemlight._version import __version__
+from stemlight.cli.blend import blend
 from stemlight.cli.console import complain
+from stemlight.cli.export import export
 from stemlight.cli.hub import models_app
+from stemlight.cli.importing import import_files
 from stemlight.cli.models import info
 from stemlight.cli.separate import separate
-from stemlight.cli.training import evaluate, export, train
+from stemlight.cli.training import evaluate, train
 from stemlight.errors import ConfigError, StemlightError, UsageError
 
 __all__ = ["app", "main"]
@@ -56,8 +59,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (separate, info, evaluate, train, export):
+for _command in (separate, info, evaluate, train, export, blend):
     app.command()(_command)
+app.command("import")(import_files)
 app.add_typer(models_app, name="models")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stemlight.models.config import ModelConfig
     from stemlight.weights.cards import Card, Score, TrainingData
     from stemlight.weights.remote_models import RemoteModel
+    from stemlight.weights.systems import SystemConfig
 
 __all__ = ["info"]
 
@@ -27,7 +28,7 @@ def info(
         str,
         typer.Argument(
             metavar="FILE|MODEL|PRESET",
-            help="A sound file, a model's name or folder, or the name of a preset.",
+            help="A sound file; a model's name, folder or file; a preset; a system.",
         ),
     ],
 ) -> None:
@@ -37,6 +38,7 @@ def info(
     from stemlight.weights.catalogue import find_model, usable_models
     from stemlight.weights.importing import is_importable
     from stemlight.weights.remote_models import REMOTE_MODELS
+    from stemlight.weights.systems import SYSTEMS
 
     path = Path(target)
     is_address = target.startswith("hf://")
@@ -51,10 +53,12 @@ def info(
         _print_facts(_facts_of_remote(remote) + fields)
     elif target in PRESETS:
         _print_facts(_facts_of_preset(target))
+    elif target in SYSTEMS:
+        _print_facts(_facts_of_system(target, SYSTEMS[target]))
     elif path.is_file() or path.suffix.lower() in SONG_SUFFIXES:
         _print_facts(_facts_of_sound(path))
     else:
-        known = [*usable_models(), *REMOTE_MODELS, *PRESETS]
+        known = [*usable_models(), *REMOTE_MODELS, *PRESETS, *SYSTEMS]
         raise UsageError(
             f"no file, model or preset {target!r}{did_you_mean(target, known)}; "
             f"names are {', '.join(known)}"
@@ -161,6 +165,24 @@ def _facts_of_preset(name: str) -> Facts:
         ("stems", ", ".join(config.sources)),
         *facts_of_configs([config]),
         *_flattened(to_mapping(config)),
+    ]
+
+
+def _facts_of_system(name: str, system: SystemConfig) -> Facts:
+    from stemlight.models.presets import resolve_preset
+
+    configs = [resolve_preset(preset) for preset in system.members.values()]
+    combined = ["mixer over all"] if system.mixer else []
+    if system.blend is not None:
+        shares = ", ".join(f"{source} {share:g}" for source, share in system.blend.shares.items())
+        combined.append(f"blended with {system.blend.partner}, own share: {shares}")
+    return [
+        ("system", name),
+        ("summary", system.summary),
+        ("stems", ", ".join(system.members)),
+        ("members", ", ".join(system.members.values())),
+        ("combined", "; ".join(combined) or "side by side"),
+        *facts_of_configs(configs),
     ]
 
 

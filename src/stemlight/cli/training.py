@@ -1,4 +1,4 @@
-"""`stemlight train`, `evaluate` and `export`: what researchers do with a model."""
+"""`stemlight train` and `evaluate`: what researchers do with a model."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ from stemlight.cli.console import (
     write_json,
 )
 from stemlight.cli.interrupts import Interrupts
-from stemlight.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
+from stemlight.errors import InputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stemlight.evaluation import Samples, Scores
-    from stemlight.models.config import ModelConfig
     from stemlight.separation import Separator
     from stemlight.tracks import TrackFiles
-    from stemlight.training.recipe import Recipe
-    from stemlight.weights.cards import ModelCard
 
-__all__ = ["evaluate", "export", "train"]
+__all__ = ["evaluate", "train"]
 
 _Settings = Annotated[
     list[str] | None,
@@ -39,8 +36,6 @@ _Settings = Annotated[
 ]
 
 _SCORE_NOTE = "SDR in dB (MDX'21 definition: whole track, both channels at once)"
-_CARD_FIELDS = ("summary", "licence", "training_data", "band_limit_hz", "scores")
-_NOT_STATED = "not stated"
 
 
 def train(
@@ -128,54 +123,6 @@ def evaluate(
     )
 
 
-def export(
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of `stemlight train`.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The model's new folder.")
-    ],
-    recipe: Annotated[Path, typer.Option(metavar="RECIPE", help="What it was trained with.")],
-    settings: _Settings = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The model's name. [the recipe's]")
-    ] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=f"YAML or JSON with {', '.join(_CARD_FIELDS)}."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model that is in FOLDER.")
-    ] = False,
-) -> None:
-    """Write a model folder from a training checkpoint.
-
-    It holds card, weights and ONNX graph. Needs the extra `train`.
-    """
-    with with_extra("train", "exporting"):
-        from stemlight.models.spectrogram import build_model
-        from stemlight.training.recipe import read_recipe
-        from stemlight.weights.checkpoints import read_training_checkpoint, save_model
-    from stemlight.models.presets import resolve_preset
-    from stemlight.weights.cards import CARD_FILE
-
-    if (output / CARD_FILE).exists() and not overwrite:
-        raise OutputError(f"{output} holds a model already; add --overwrite, or choose another")
-    content = read_recipe(recipe, settings or ())
-    config = resolve_preset(content.preset, content.arguments)
-    stated = {} if card is None else _read_card_fields(card)
-    network = build_model(config)
-    progress = read_training_checkpoint(checkpoint, network)
-    unsealed = _card(name or content.name, content, config, progress["step"], stated)
-    try:
-        sealed = save_model(network, unsealed, output)
-    except OSError as error:
-        raise OutputError(f"cannot write to {output}: {error.strerror}") from error
-    if _NOT_STATED in (sealed.licence, *(data.terms for data in sealed.training_data)):
-        note("the card does not state the licence or the terms of the data; name them with --card")
-    print_result(f"{output}: {sealed.name}, {sealed.n_parameters} parameters")
-
-
 def _selected(tracks: Sequence[TrackFiles], only: Path | None, root: Path) -> Sequence[TrackFiles]:
     if only is None:
         return tracks
@@ -248,47 +195,3 @@ def _plain(scores: Scores) -> dict[str, Any]:
         "mean_sdr_db": scores.mean_sdr_db,
         "tracks": {track.name: dict(track.sdr_db) for track in scores.tracks},
     }
-
-
-def _read_card_fields(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} cannot be read: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{path} must hold a mapping of fields, not {type(content).__name__}")
-    for key in content:
-        if key not in _CARD_FIELDS:
-            raise ConfigError(
-                f"{path} has the field {key!r}{did_you_mean(str(key), _CARD_FIELDS)}; fields of a "
-                f"card that cannot be derived are {', '.join(_CARD_FIELDS)}"
-            )
-    return dict(content)
-
-
-def _card(
-    name: str, recipe: Recipe, config: ModelConfig, step: int, stated: Mapping[str, Any]
-) -> ModelCard:
-    """Fill a card with what the recipe tells, and lay what was stated over it."""
-    from stemlight.configs import from_mapping
-    from stemlight.weights.cards import ModelCard
-
-    stft = config.stft
-    highest_hz = config.sample_rate_hz / 2
-    if stft.kept_bins is not None:
-        highest_hz = min(highest_hz, stft.kept_bins * config.sample_rate_hz / stft.n_fft)
-    derived = {
-        "name": name,
-        "summary": f"trained with the recipe {recipe.name} for {step} steps",
-        "preset": recipe.preset,
-        "arguments": recipe.arguments,
-        "licence": _NOT_STATED,
-        "band_limit_hz": dict.fromkeys(config.sources, highest_hz),
-        "training_data": [
-            {"name": folder.path, "terms": _NOT_STATED} for folder in recipe.data.train
-        ],
-    }
-    return from_mapping(ModelCard, derived | dict(stated))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from stemlight.chunking import ChunkPlan
 from stemlight.configs import StftConfig, from_mapping, merge, to_mapping
 from stemlight.errors import ConfigError, did_you_mean
 from stemlight.models.config import SOURCES, ModelConfig, UNetConfig
 
-__all__ = ["HOP_SAMPLES", "PRESETS", "resolve_preset"]
+__all__ = ["HOP_SAMPLES", "PRESETS", "Initialisation", "initialisation_of", "resolve_preset"]
 
 HOP_SAMPLES = 1024
+
+Initialisation = Literal["pytorch", "xavier-normal", "kaiming-normal"]
+"""How weights begin: as PyTorch's layers make them, or redrawn wherever there is more than one
+axis."""
 
 
 def _chunk(n_frames: int, trim_samples: int, overlap_samples: int = 0) -> ChunkPlan:
@@ -224,3 +228,16 @@ def resolve_preset(name: str, arguments: Mapping[str, Any] | None = None) -> Mod
             f"no preset {name!r}{did_you_mean(name, PRESETS)}; presets are {', '.join(PRESETS)}"
         )
     return from_mapping(ModelConfig, merge(to_mapping(PRESETS[name]), arguments or {}))
+
+
+def initialisation_of(preset: str) -> Initialisation:
+    """Return how the authors of a preset's network begin to train it.
+
+    Source: the authors' code. The first generation of 2020 and LightSAFT redraw all weights by
+    Xavier, LightSAFT+ and LASAFT-Net-v2 by Kaiming; KUIELab-MDX-Net, like ours, keeps PyTorch's.
+    """
+    if preset.startswith(("stemlight", "tfc-tdf-v2")):
+        return "pytorch"
+    if preset == "lightsaft-plus" or preset.startswith("lasaft-v2"):
+        return "kaiming-normal"
+    return "xavier-normal"

@@ -7,7 +7,7 @@ nothing but its own package.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,14 @@ from stemlight.shapes import Float32
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DemucsBackend", "OpenUnmixBackend", "load_demucs", "load_open_unmix"]
+__all__ = [
+    "DemucsBackend",
+    "OpenUnmixBackend",
+    "is_foreign",
+    "load_demucs",
+    "load_foreign",
+    "load_open_unmix",
+]
 
 _OPEN_UNMIX_NAMES = ("umx", "umxhq", "umxl")
 _OPEN_UNMIX_SECONDS = 10  # a window; its recurrent layers want more context than a convolution
@@ -145,6 +152,31 @@ class OpenUnmixBackend:
         """Separate windows; see `stemlight.separation.Backend`."""
         wanted = [self.sources.index(name) for name in sources]
         return _run(self._model, mixture, self._device)[:, wanted]
+
+
+_ForeignBackend = DemucsBackend | OpenUnmixBackend
+
+_LOADERS: Mapping[str, Callable[..., tuple[_ForeignBackend, ChunkPlan]]] = {
+    "demucs": load_demucs,
+    "openunmix": load_open_unmix,
+}
+
+
+def is_foreign(model: str) -> bool:
+    """Tell whether this is the address of a model of another project, such as `demucs:htdemucs`."""
+    project, colon, name = model.partition(":")
+    return project in _LOADERS and bool(colon) and bool(name)
+
+
+def load_foreign(address: str, *, device: str = "cpu") -> tuple[_ForeignBackend, ChunkPlan]:
+    """Return a backend and its windows for `demucs:NAME` or `openunmix:NAME`.
+
+    Raises:
+        MissingExtraError: the project's package is not installed.
+        WeightsError, UsageError: as `load_demucs` and `load_open_unmix`.
+    """
+    project, _, name = address.partition(":")
+    return _LOADERS[project](name, device=device)
 
 
 def _run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
+from stemlight.models.spectrogram import SpectrogramModel
 from stemlight.models.unet import UNet
 
 __all__ = ["export_onnx", "prepare_for_inference"]
 
 _OPSET = 17
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
 def prepare_for_inference(network: UNet) -> UNet:
@@ -26,6 +29,9 @@ def prepare_for_inference(network: UNet) -> UNet:
         if isinstance(module, nn.Sequential):
             _drop_weight_norms(module)
             _fuse_batch_norms(module)
+    for module in network.modules():
+        if isinstance(module, _NORMS) and module.weight is None:
+            _write_out_affine(module)
     return network
 
 
@@ -36,7 +42,7 @@ def _drop_weight_norms(layers: nn.Sequential) -> None:
     """
     for index, layer in enumerate(layers):
         if isinstance(layer, nn.Linear) and is_parametrized(layer, "weight"):
-            plain = nn.Linear(layer.in_features, layer.out_features)
+            plain = nn.Linear(layer.in_features, layer.out_features, device="meta")
             plain.weight = nn.Parameter(layer.weight.detach())
             plain.bias = layer.bias
             layers[index] = plain
@@ -51,11 +57,37 @@ def _fuse_batch_norms(layers: nn.Sequential) -> None:
             layers[index + 1] = nn.Identity()
 
 
-def export_onnx(network: UNet, path: Path, *, n_bins: int) -> None:
-    """Write the graph; batch, frames and the number of asked sources stay free."""
-    n_frames = 2 ** (len(network.downs) + 1)
-    n_planes = 4
-    example = (torch.randn(2, n_planes, n_frames, n_bins), torch.tensor([0, 1]))
+def _write_out_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d) -> None:
+    """Give a norm without weights those that change nothing.
+
+    The exporter would make them itself, of a number of features that it does not always know.
+    """
+    norm.weight = nn.Parameter(torch.ones(norm.num_features))
+    norm.bias = nn.Parameter(torch.zeros(norm.num_features))
+    norm.affine = True
+
+
+def _frame_multiple(network: UNet) -> int:
+    """Return what the frames of a window are a multiple of."""
+    firsts = [layers[0] for layers in network.downs if isinstance(layers, nn.Sequential)]
+    return math.prod(layer.stride[0] for layer in firsts if isinstance(layer, nn.Conv2d))
+
+
+def export_onnx(model: SpectrogramModel, path: Path) -> None:
+    """Write the graph; batch, frames and the number of asked sources stay free.
+
+    The same weights give the same bytes.
+    """
+    network = model.network
+    # Tracing runs the network once: on one item of as few frames as the levels allow, and of
+    # zeros, so that nobody's random numbers are used up. Which numbers these are leaves no trace
+    # in the graph; two sources say that there may be several.
+    n_frames = max(2, _frame_multiple(network))
+    n_planes = 4 if model.stft.representation == "complex" else 2
+    example = (
+        torch.zeros(1, n_planes, n_frames, model.stft.kept_bins),
+        torch.arange(min(2, network.n_sources)),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about itself
         torch.onnx.export(

@@ -29,6 +29,7 @@ from stemlight.weights.cards import (
 )
 from stemlight.weights.locks import exclusive
 from stemlight.weights.remote_models import REMOTE_MODELS, RemoteFile, RemoteModel
+from stemlight.weights.systems import stored_members
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -168,10 +169,7 @@ def model_files(folder: Path) -> dict[str, FileFacts]:
 
 
 def _member_folders(card: Card, folder: Path) -> list[Path]:
-    members = card.members if isinstance(card, EnsembleCard) else ()
-    for member in members:
-        if not member or Path(member).name != member or member == "..":
-            raise WeightsError(f"the card of {folder} has {member!r}, which is no name of a member")
+    members = stored_members(card) if isinstance(card, EnsembleCard) else []
     return [folder / member for member in members]
 
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any, get_args
-
-import torch
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
 from stemlight.chunking import ChunkPlan
 from stemlight.configs import Activation, StftConfig
@@ -22,10 +20,15 @@ from stemlight.errors import WeightsError, did_you_mean
 from stemlight.models.config import SOURCES, ModelConfig, UNetConfig
 from stemlight.weights.official_keys import rename_keys
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["OFFICIAL_CLASSES", "convert_state_dict", "official_model"]
 
 _CUNET = re.compile(r"DCUN_TFC_(FiLM|GPoCM)(?:_(TDF|LaSAFT|LightSAFT))?(?:_Framework)?")
 _DEDICATED = re.compile(r"(TFC|TFC_TDF|TDC)_NET(?:_Framework)?")
+# "WithMultiSource" is another loss of the same networks.
+_SECOND = re.compile(r"AbstractLaSAFTNet(?:WithMultiSource)?/BaseNet(?:WithMultiSource)?/(\w+)")
 _BLOCK_MAKERS = {
     "MkTFCLaSAFT": ("lasaft", "none"),
     "MkTFCLaSAFTGPoCM": ("lasaft", "gpocm"),
@@ -65,24 +68,56 @@ class _Arguments:
 
     def choose(self, name: str, choices: Mapping[Any, Any], **default: Any) -> Any:
         value = self.take(name, **default)
-        if value not in choices:
+        if not isinstance(value, Hashable) or value not in choices:
             known = ", ".join(str(choice) for choice in choices)
             raise WeightsError(f"{self._where}: {name} is {value!r}; known are {known}")
         return choices[value]
 
+    def flag(self, name: str, **default: Any) -> bool:
+        return self.choose(name, {True: True, False: False}, **default)
+
+    def count(self, name: str, *, least: int = 1, **default: Any) -> int:
+        value = self.take(name, **default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise WeightsError(
+                f"{self._where}: {name} is {value!r}; known are whole numbers from {least}"
+            )
+        return value
+
+    def factor(self, name: str) -> int | None:
+        """Read a count that may be None; the oldest code says it in words too."""
+        return None if self.take(name) in (None, "None", "none") else self.count(name)
+
     def activation(self, name: str) -> Activation:
         return self.choose(name, {known: known for known in get_args(Activation)})
 
-    def levels(self, name: str) -> tuple[int, ...] | None:
+    def levels(self, name: str, n_levels: int) -> tuple[int, ...] | None:
         value = self.take(name, default=None)
         if value is None:
             return None
-        if isinstance(value, str):
-            return tuple(int(number) for number in re.findall(r"\d+", value))
-        return tuple(int(number) for number in value)
+        listed = value.strip(" []()").split(",") if isinstance(value, str) else value
+        try:
+            named = {int(number) for number in listed}
+        except (TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{self._where}: {name} is {value!r}; known are numbers of levels, as '0,2'"
+            ) from error
+        # A level that there is not changes nothing in the authors' code: "-1" halves none.
+        return tuple(level for level in range(n_levels) if level in named)
 
     def inner(self, name: str) -> _Arguments:
-        return _Arguments(f"{self._where}.{name}", self.take(name))
+        value = self.take(name)
+        if not isinstance(value, Mapping):
+            raise WeightsError(f"{self._where}: {name} is {value!r}; known are mappings")
+        return _Arguments(f"{self._where}.{name}", value)
+
+    def check_class(self, *names: str) -> None:
+        """Check that the class to be made is one of `names`, if it is said."""
+        target = str(self.take("_target_", default=names[0]))
+        if target.rpartition(".")[2] not in names:
+            raise WeightsError(
+                f"{self._where}: _target_ is {target!r}; known are {', '.join(names)}"
+            )
 
     def ignore(self, names: str) -> None:
         """Know arguments that matter to training alone, or do nothing in the authors' code."""
@@ -110,8 +145,8 @@ def official_model(
         model = _dedicated(given, match[1], trim_samples)
     elif name == "ConvTDFNet":
         model = _mdx_net(given, trim_samples)
-    elif name.split("/")[0].startswith("AbstractLaSAFTNet"):
-        model = _second_generation(given, name.split("/")[-1], trim_samples)
+    elif match := _SECOND.fullmatch(name):
+        model = _second_generation(given, match[1], trim_samples)
     else:
         raise WeightsError(
             f"unknown official class {name!r}{did_you_mean(name, OFFICIAL_CLASSES)}; "
@@ -122,12 +157,18 @@ def official_model(
 
 
 def _surroundings(
-    given: _Arguments, network: UNetConfig, sources: tuple[str, ...], trim_samples: int | None
+    given: _Arguments,
+    settings: dict[str, Any],
+    sources: tuple[str, ...],
+    trim_samples: int | None,
 ) -> ModelConfig:
     """Read what all but MDX-Net say about transform and windows."""
-    hop_samples, n_frames = given.take("hop_length"), given.take("num_frame")
+    if settings["head_activation"] == settings["activation"]:
+        settings = settings | {"head_activation": None}  # one model, one way to write it
+    network = UNetConfig(**settings)
+    hop_samples, n_frames = given.count("hop_length"), given.count("num_frame")
     stft = StftConfig(
-        n_fft=given.take("n_fft"),
+        n_fft=given.count("n_fft"),
         hop_samples=hop_samples,
         representation=given.choose("spec_type", {"complex": "complex", "magnitude": "magnitude"}),
     )
@@ -149,7 +190,8 @@ _TRAINING = """optimizer lr auto_lr_schedule train_loss val_loss dev_mode initia
     layer_level_init_weight unfreeze_stft_from tif_init_mode"""
 # Of other classes of the same repository; the authors' code drops what a class does not take.
 _FOREIGN = """tfc_activation tdc_activation tfc_tdf_activation tfc_tdf_bias bn_factor min_bn_units
-    num_tdfs dk film_type gamma_activation beta_activation pocm_type pocm_norm"""
+    num_tdfs dk film_type gamma_activation beta_activation pocm_type pocm_norm condition_to
+    control_type control_vector_type"""
 
 
 def _unet_basics(given: _Arguments) -> dict[str, Any]:
@@ -158,11 +200,11 @@ def _unet_basics(given: _Arguments) -> dict[str, Any]:
     given.ignore(_FOREIGN)
     given.ignore("f_down_layers")  # which does nothing in the authors' code
     return {
-        "n_blocks": given.take("n_blocks"),
-        "features": (given.take("internal_channels"),),
-        "n_planes": given.take("input_channels"),
-        "n_tfc_layers": given.take("n_internal_layers"),
-        "kernel_bins": given.take("kernel_size_f"),
+        "n_blocks": given.count("n_blocks"),
+        "features": (given.count("internal_channels"),),
+        "n_planes": given.count("input_channels"),
+        "n_tfc_layers": given.count("n_internal_layers"),
+        "kernel_bins": given.count("kernel_size_f"),
         "head_activation": given.activation("first_conv_activation"),
         "tail_activation": given.activation("last_activation"),
         "resampling_activation": "identity",
@@ -171,11 +213,10 @@ def _unet_basics(given: _Arguments) -> dict[str, Any]:
 
 
 def _tdf_settings(given: _Arguments) -> dict[str, Any]:
-    factor = given.take("bn_factor")
     return {
-        "bn_factor": None if factor in (None, "None", "none") else factor,
-        "min_bn_units": given.take("min_bn_units"),
-        "bias": given.take("tfc_tdf_bias"),
+        "bn_factor": given.factor("bn_factor"),
+        "min_bn_units": given.count("min_bn_units", least=0),
+        "bias": given.flag("tfc_tdf_bias"),
         "activation": given.activation("tfc_tdf_activation"),
     }
 
@@ -183,11 +224,11 @@ def _tdf_settings(given: _Arguments) -> dict[str, Any]:
 def _first_generation(
     given: _Arguments, modulation: str, transformation: str | None, trim_samples: int | None
 ) -> ModelConfig:
-    n_sources = given.take("control_input_dim")
+    n_sources = given.count("control_input_dim")
     settings = _unet_basics(given) | {
         "n_sources": n_sources,
-        "kernel_frames": given.take("kernel_size_t"),
-        "halved_frames": given.levels("t_down_layers"),
+        "kernel_frames": given.count("kernel_size_t"),
+        "halved_frames": given.levels("t_down_layers", given.count("n_blocks") // 2),
         "transformation": (transformation or "none").lower(),
         # The published code conditions the attention of all blocks, whatever is modulated.
         "latent_blocks": "all",
@@ -195,9 +236,9 @@ def _first_generation(
         "conditioner": "shared",
         "embedding_dim": given.choose(
             "control_vector_type",
-            {"embedding": given.take("embedding_dim"), "one_hot_mode": n_sources},
+            {"embedding": given.count("embedding_dim"), "one_hot_mode": n_sources},
         ),
-        "n_control_layers": given.take("control_n_layer") - 1,
+        "n_control_layers": given.count("control_n_layer") - 1,
     }
     given.choose("control_type", {"dense": None})
     if transformation is None:
@@ -205,12 +246,9 @@ def _first_generation(
     else:
         settings |= _tdf_settings(given)
     if transformation in ("LaSAFT", "LightSAFT"):
-        settings |= {
-            "n_latents": given.take("num_tdfs"),
-            "key_dim": given.take("dk"),
-            "latent_order": "latents-first",
-            "norm_after_widening": True,
-        }
+        settings |= {"n_latents": given.count("num_tdfs"), "key_dim": given.count("dk")}
+    if transformation == "LightSAFT":
+        settings |= {"latent_order": "latents-first", "norm_after_widening": True}
     if modulation == "FiLM":
         settings |= {
             "modulation": given.choose("film_type", {"complex": "film", "simple": "film-simple"}),
@@ -223,7 +261,7 @@ def _first_generation(
             "normalize_modulation": given.choose("pocm_norm", {"batch_norm": True, None: False}),
             "gamma_order": given.choose("pocm_type", {"matmul": "in-first", "naive": "out-first"}),
         }
-    return _surroundings(given, UNetConfig(**settings), _source_names(n_sources), trim_samples)
+    return _surroundings(given, settings, _source_names(n_sources), trim_samples)
 
 
 def _dedicated(given: _Arguments, kind: str, trim_samples: int | None) -> ModelConfig:
@@ -238,8 +276,8 @@ def _dedicated(given: _Arguments, kind: str, trim_samples: int | None) -> ModelC
         given.ignore("t_down_layers kernel_size_t")
     else:
         settings |= {
-            "kernel_frames": given.take("kernel_size_t"),
-            "halved_frames": given.levels("t_down_layers"),
+            "kernel_frames": given.count("kernel_size_t"),
+            "halved_frames": given.levels("t_down_layers", given.count("n_blocks") // 2),
         }
     if kind == "TFC":
         settings["activation"] = given.activation("tfc_activation")
@@ -247,62 +285,72 @@ def _dedicated(given: _Arguments, kind: str, trim_samples: int | None) -> ModelC
         tdf = _tdf_settings(given)
         settings |= tdf | {"transformation": "tdf", "affine_tdf_norm": tdf["bias"]}
     source = given.take("target_name", default="vocals")
-    return _surroundings(given, UNetConfig(**settings), (source,), trim_samples)
+    return _surroundings(given, settings, (source,), trim_samples)
 
 
 def _second_generation(given: _Arguments, maker: str, trim_samples: int | None) -> ModelConfig:
     given.ignore(_TRAINING)
     # These are repeated where they take effect, in the inner mappings.
-    given.ignore("_target_ norm query_listen key_listen")
+    given.ignore("norm query_listen key_listen")
     network, estimate = given.inner("spec2spec"), given.choose("spec_est_mode", _ESTIMATES)
-    block = network.inner("mk_block_f")
+    block, down, up = (network.inner(name) for name in ("mk_block_f", "mk_ds_f", "mk_us_f"))
     if maker not in _BLOCK_MAKERS:
         hint = did_you_mean(maker, _BLOCK_MAKERS)
         raise WeightsError(
             f"unknown official block {maker!r}{hint}; known are {', '.join(_BLOCK_MAKERS)}"
         )
+    given.check_class("AbstractLaSAFTNet", "AbstractLaSAFTNetWithMultiSource")
+    network.check_class("BaseNet", "BaseNetWithMultiSource")
+    block.check_class(maker)
+    down.check_class("MKConvDS")
+    up.check_class("MkConvTransposeUS")
     transformation, modulation = _BLOCK_MAKERS[maker]
     conditioned = network.choose("condition_to", _BLOCKS)
-    n_sources, control = network.take("control_input_dim"), network.take("control_vector_type")
-    down, up = network.inner("mk_ds_f"), network.inner("mk_us_f")
+    n_sources = network.count("control_input_dim")
+    # What is called one-hot starts so, but is learned: an embedding of as many numbers as sources.
+    control, embedding_dim = network.choose(
+        "control_vector_type",
+        {
+            "embedding": ("embedding", network.count("embedding_dim")),
+            "linear": ("linear", network.count("embedding_dim")),
+            "one_hot_mode": ("embedding", n_sources),
+        },
+    )
     # The authors' LaSAFT with a modulation never listens, whatever it is told.
     listens = maker != "MkTFCLaSAFTGPoCM"
     settings = {
-        "n_blocks": network.take("n_blocks"),
-        "features": (network.take("internal_channels"),),
-        "n_planes": network.take("input_channels"),
+        "n_blocks": network.count("n_blocks"),
+        "features": (network.count("internal_channels"),),
+        "n_planes": network.count("input_channels"),
         "n_sources": n_sources,
-        "n_tfc_layers": block.take("num_layers"),
-        "kernel_frames": block.take("kt"),
-        "kernel_bins": block.take("kf"),
+        "n_tfc_layers": block.count("num_layers"),
+        "kernel_frames": block.count("kt"),
+        "kernel_bins": block.count("kf"),
         "transformation": transformation,
         "modulation": modulation,
         "latent_blocks": conditioned,
         "modulated_blocks": conditioned,
-        "bn_factor": block.take("bn_factor"),
-        "min_bn_units": block.take("min_bn_units"),
-        "bias": block.take("bias"),
+        "bn_factor": block.factor("bn_factor"),
+        "min_bn_units": block.count("min_bn_units", least=0),
+        "bias": block.flag("bias"),
         "activation": block.activation("activation"),
-        "n_latents": block.take("num_tdfs"),
-        "key_dim": block.take("dk"),
-        "query_listens": listens and block.take("query_listen", default=False),
-        "key_listens": listens and block.take("key_listen", default=False),
-        "control": {"linear": "linear"}.get(control, "embedding"),
-        "embedding_dim": n_sources if control == "one_hot_mode" else network.take("embedding_dim"),
+        "n_latents": block.count("num_tdfs"),
+        "key_dim": block.count("dk"),
+        "query_listens": listens and block.flag("query_listen", default=False),
+        "key_listens": listens and block.flag("key_listen", default=False),
+        "control": control,
+        "embedding_dim": embedding_dim,
         "norm": _agreed_norm(network, block, down, up),
         "head_activation": network.activation("first_conv_activation"),
         "tail_activation": network.activation("last_activation"),
         "resampling_activation": _agreed_activation(down, up),
         "estimate": estimate,
     }
-    network.choose("control_vector_type", dict.fromkeys(("embedding", "linear", "one_hot_mode")))
-    network.ignore("_target_ n_fft n_internal_layers embedding_dim")
-    block.ignore("_target_ gr condition_dim query_listen key_listen")
-    for part in (down, up):
-        part.ignore("_target_")
+    network.ignore("n_fft n_internal_layers")
+    block.ignore("gr condition_dim query_listen key_listen")
     for part in (network, block, down, up):
         part.finish()
-    return _surroundings(given, UNetConfig(**settings), _source_names(n_sources), trim_samples)
+    return _surroundings(given, settings, _source_names(n_sources), trim_samples)
 
 
 def _agreed_norm(*parts: _Arguments) -> Any:
@@ -322,35 +370,35 @@ def _agreed_activation(down: _Arguments, up: _Arguments) -> Activation:
 
 def _mdx_net(given: _Arguments, trim_samples: int | None) -> ModelConfig:
     given.ignore("lr optimizer")
-    n_fft, hop_samples = given.take("n_fft"), given.take("hop_length")
+    n_fft, hop_samples = given.count("n_fft"), given.count("hop_length")
     stft = StftConfig(
         n_fft=n_fft,
         hop_samples=hop_samples,
         packing="channel-major",
-        kept_bins=given.take("dim_f"),
+        kept_bins=given.count("dim_f"),
     )
-    n_blocks, growth_channels = given.take("num_blocks"), given.take("g")
-    factor = given.take("bn")
+    n_blocks, growth_channels = given.count("num_blocks"), given.count("g")
+    factor = None if given.take("bn") is None else given.count("bn", least=0)
     network = UNetConfig(
         n_blocks=n_blocks,
         features=tuple(growth_channels * (level + 1) for level in range(n_blocks // 2 + 1)),
         n_sources=1,
-        n_planes=given.take("dim_c"),
-        n_tfc_layers=given.take("l"),
+        n_planes=given.count("dim_c"),
+        n_tfc_layers=given.count("l"),
         dense=False,
-        kernel_frames=given.take("k"),
-        kernel_bins=given.take("k"),
+        kernel_frames=given.count("k"),
+        kernel_bins=given.count("k"),
         # In the authors' code no factor means no transformation, zero a single layer.
         transformation="none" if factor is None else "tdf",
         bn_factor=factor or None,
         min_bn_units=1,
-        bias=given.take("bias"),
+        bias=given.flag("bias"),
         head="pointwise",
         merge_skip="multiply",
     )
-    overlap = given.take("overlap", default=n_fft // 2)
+    overlap = given.count("overlap", least=0, default=n_fft // 2)
     chunk = ChunkPlan(
-        chunk_samples=stft.window_samples(given.take("dim_t")),
+        chunk_samples=stft.window_samples(given.count("dim_t")),
         trim_samples=overlap if trim_samples is None else trim_samples,
     )
     return ModelConfig(

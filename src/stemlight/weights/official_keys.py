@@ -7,15 +7,15 @@ the key. Nothing is guessed: loading is strict, so a key that no rule fits is an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stemlight.errors import WeightsError
 
 __all__ = ["rename_keys", "rules_for"]
 
-Rules = Sequence[tuple[str, str | None]]
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str] | None]]
 
-_BLOCK = r"^(encoders\.\d+|middle|decoders\.\d+)"
+_BLOCK = r"^(encoders\.\d{1,3}|middle|decoders\.\d{1,3})"
 _ATTENTION = r"\1.transformation.attention"
 
 # What follows from the configuration: Hann windows, and zeros to fill missing bins up with.
@@ -94,9 +94,12 @@ def _generator_rules(names: Iterable[str]) -> Rules:
         kind, _, index = block.partition(".")
         return order[kind], int(index or 0)
 
-    return tuple(
-        (rf"^{re.escape(block)}\.pocm_generator\.", f"conditioner.generators.{index}.")
-        for index, block in enumerate(sorted(found, key=position))
+    positions = {block: index for index, block in enumerate(sorted(found, key=position))}
+    return (
+        (
+            _BLOCK + r"\.pocm_generator\.",
+            lambda match: f"conditioner.generators.{positions[match[1]]}.",
+        ),
     )
 
 
@@ -109,12 +112,14 @@ def rename_keys(keys: Iterable[str], rules: Rules | None = None) -> dict[str, st
     keys = list(keys)
     rules = rules_for(keys) if rules is None else rules
     renamed: dict[str, str] = {}
+    taken: set[str] = set()
     for key in keys:
         name = _apply(key, rules)
         if name is None:
             continue
-        if name in renamed.values():
+        if name in taken:
             raise WeightsError(f"two official parameters map to {name!r}; one of them is {key!r}")
+        taken.add(name)
         renamed[key] = name
     return renamed
 

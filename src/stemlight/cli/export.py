@@ -1,0 +1,208 @@
+"""`stemlight export`: a model folder made of a checkpoint, of a model, or of a preset's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stemlight.cli.console import note, print_result, with_extra
+from stemlight.cli.settings import parse_settings
+from stemlight.errors import ConfigError, OutputError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from stemlight.models.config import ModelConfig
+    from stemlight.training.recipe import Recipe
+    from stemlight.weights.cards import EnsembleCard, ModelCard
+
+__all__ = ["export"]
+
+_CARD_FIELDS = ("summary", "licence", "training_data", "band_limit_hz", "scores")
+_NOT_STATED = "not stated"
+
+
+def export(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET|SYSTEM|MODEL|CHECKPOINT",
+            help="A preset or a system, a model's name or folder, or, with --recipe, a checkpoint "
+            "of `stemlight train`.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="The model's new folder.")
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="RECIPE", help="What a checkpoint was trained with.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a field of the preset or of the recipe; repeatable.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Of a preset's random weights. [0]"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The model's name. [the preset's, model's or recipe's]"),
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=f"YAML or JSON with {', '.join(_CARD_FIELDS)}."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model that is in FOLDER.")
+    ] = False,
+) -> None:
+    """Write a model folder: card, weights and ONNX graph.
+
+    Of a preset or system with random weights, of a model once more, of a training checkpoint. A
+    preset's name is never taken for a trained model of the same name; give that one's folder.
+
+    Needs the extra `torch`; for checkpoints and --card, `train`.
+    """
+    from stemlight.models.presets import PRESETS
+    from stemlight.weights.cards import CARD_FILE
+    from stemlight.weights.systems import SYSTEMS
+
+    is_untrained = recipe is None and (target in PRESETS or target in SYSTEMS)
+    if not is_untrained:
+        if seed is not None:
+            raise UsageError("--seed belongs to a preset or a system, whose weights are random")
+        if recipe is None and settings:
+            raise UsageError("--set belongs to a preset, a system or a --recipe")
+    elif card is not None:
+        raise UsageError("--card belongs to trained weights; the card of random ones says so")
+    if (output / CARD_FILE).exists() and not overwrite:
+        raise OutputError(f"{output} holds a model already; add --overwrite, or choose another")
+    sealed: ModelCard | EnsembleCard
+    try:
+        if recipe is not None:
+            sealed = _of_checkpoint(Path(target), output, recipe, settings or (), name, card)
+        elif is_untrained:
+            sealed = _of_preset(target, output, parse_settings(settings or ()), seed or 0, name)
+        else:
+            sealed = _of_model(target, output, name, card)
+    except OSError as error:
+        raise OutputError(f"cannot write to {output}: {error.strerror}") from error
+    print_result(f"{output}: {sealed.name}, {sealed.n_parameters} parameters")
+
+
+def _of_preset(
+    target: str, output: Path, arguments: Mapping[str, Any], seed: int, name: str | None
+) -> ModelCard | EnsembleCard:
+    from stemlight.weights.catalogue import usable_models
+    from stemlight.weights.systems import SYSTEMS
+
+    with with_extra("torch", "exporting"):
+        from stemlight.weights.untrained import save_untrained_model, save_untrained_system
+
+    save = save_untrained_system if target in SYSTEMS else save_untrained_model
+    sealed = save(target, output, arguments=arguments, seed=seed, name=name)
+    trained = usable_models().get(target)
+    elsewhere = f"; the trained model of this name is in {trained}" if trained else ""
+    note(f"{output} has random weights: {target} names an untrained network{elsewhere}")
+    return sealed
+
+
+def _of_model(
+    target: str, output: Path, name: str | None, card: Path | None
+) -> ModelCard | EnsembleCard:
+    from stemlight.models.presets import PRESETS
+    from stemlight.weights.cards import CARD_FILE
+    from stemlight.weights.catalogue import find_model, usable_models
+    from stemlight.weights.systems import SYSTEMS
+
+    path, usable = Path(target), usable_models()
+    is_there = target in usable or target.startswith("hf://") or (path / CARD_FILE).is_file()
+    if not is_there and path.is_file():
+        raise UsageError(
+            f"{path} is a file: of a checkpoint of stemlight train say the --recipe, for those of "
+            "others run: stemlight import"
+        )
+    if not is_there:
+        known = [*PRESETS, *SYSTEMS, *usable]
+        raise UsageError(
+            f"no preset, system or model {target!r}{did_you_mean(target, known)}; there are "
+            f"{', '.join(known)}, and folders with a {CARD_FILE}"
+        )
+    with with_extra("torch", "exporting"):
+        from stemlight.weights.checkpoints import renew_model
+
+    changes = {} if card is None else _read_card_fields(card)
+    return renew_model(find_model(target), output, changes | ({"name": name} if name else {}))
+
+
+def _of_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    recipe: Path,
+    settings: Sequence[str],
+    name: str | None,
+    card: Path | None,
+) -> ModelCard:
+    with with_extra("train", "exporting"):
+        from stemlight.models.spectrogram import build_model
+        from stemlight.training.recipe import read_recipe
+        from stemlight.weights.checkpoints import read_training_checkpoint, save_model
+    from stemlight.models.presets import resolve_preset
+
+    content = read_recipe(recipe, settings)
+    config = resolve_preset(content.preset, content.arguments)
+    stated = {} if card is None else _read_card_fields(card)
+    model = build_model(config)
+    progress = read_training_checkpoint(checkpoint, model)
+    unsealed = _card(name or content.name, content, config, progress["step"], stated)
+    sealed = save_model(model, unsealed, output)
+    if _NOT_STATED in (sealed.licence, *(data.terms for data in sealed.training_data)):
+        note("the card does not state the licence or the terms of the data; name them with --card")
+    return sealed
+
+
+def _read_card_fields(path: Path) -> dict[str, Any]:
+    with with_extra("train", "--card"):
+        import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path} must hold a mapping of fields, not {type(content).__name__}")
+    for key in content:
+        if key not in _CARD_FIELDS:
+            raise ConfigError(
+                f"{path} has the field {key!r}{did_you_mean(str(key), _CARD_FIELDS)}; fields of a "
+                f"card that cannot be derived are {', '.join(_CARD_FIELDS)}"
+            )
+    return dict(content)
+
+
+def _card(
+    name: str, recipe: Recipe, config: ModelConfig, step: int, stated: Mapping[str, Any]
+) -> ModelCard:
+    """Fill a card with what the recipe tells, and lay what was stated over it."""
+    from stemlight.configs import from_mapping
+    from stemlight.weights.cards import ModelCard
+
+    derived = {
+        "name": name,
+        "summary": f"trained with the recipe {recipe.name} for {step} steps",
+        "preset": recipe.preset,
+        "arguments": recipe.arguments,
+        "licence": _NOT_STATED,
+        "band_limit_hz": dict.fromkeys(config.sources, config.band_limit_hz),
+        "training_data": [
+            {"name": folder.path, "terms": _NOT_STATED} for folder in recipe.data.train
+        ],
+    }
+    return from_mapping(ModelCard, derived | dict(stated))

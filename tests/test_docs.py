@@ -1,0 +1,124 @@
+"""What docs/models.md says of presets, systems, options and graphs is what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from stemlight.models.config import UNetConfig
+from stemlight.models.presets import PRESETS
+from stemlight.models.size import network_size
+from stemlight.weights.remote_models import REMOTE_MODELS
+from stemlight.weights.systems import SYSTEMS
+
+from .conftest import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8")
+MIXER_PARAMETERS = 80
+SCORES = ("vocals", "drums", "bass", "other", "AVG")
+
+
+def tables():
+    """Read all tables: for each, its rows as mappings from column to cell."""
+    found, lines = [], []
+    for line in [*PAGE.splitlines(), ""]:
+        if line.startswith("|"):
+            lines.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif lines:
+            head, _, *rows = lines
+            found.append([dict(zip(head, row, strict=True)) for row in rows])
+            lines = []
+    return found
+
+
+def table_with(column):
+    (table,) = [table for table in tables() if column in table[0]]
+    return table
+
+
+def named(table, column):
+    return {row[column].strip("`"): row for row in table if row[column].startswith("`")}
+
+
+NETWORKS = named(table_with("preset or system"), "preset or system")
+
+
+def test_every_preset_and_system_has_its_row():
+    assert list(NETWORKS) == [*PRESETS, *SYSTEMS]
+
+
+def number(cell):
+    return float(cell.replace(" ", ""))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_sizes_of_presets_are_those_counted(name):
+    row, config = NETWORKS[name], PRESETS[name]
+    one, whole = network_size(config), network_size(config, n_sources=config.network.n_sources)
+    assert number(row["parameters"]) == one.n_parameters
+    assert number(row["GMAC/s, one stem"]) == pytest.approx(one.gmac_per_second, abs=0.0051)
+    assert number(row["GMAC/s, all"]) == pytest.approx(whole.gmac_per_second, abs=0.0051)
+    assert row["band limit"] == f"{config.band_limit_hz:.0f} Hz"
+
+
+def test_the_size_of_mdx_net_is_that_of_its_members_and_the_mixer():
+    sizes = [network_size(PRESETS[preset]) for preset in SYSTEMS["mdx-net"].members.values()]
+    n_parameters = sum(size.n_parameters for size in sizes) + MIXER_PARAMETERS
+    assert number(NETWORKS["mdx-net"]["parameters"]) == n_parameters
+    mixing = MIXER_PARAMETERS * 44_100 / 1e9
+    work = sum(size.gmac_per_second for size in sizes) + mixing
+    assert number(NETWORKS["mdx-net"]["GMAC/s, all"]) == pytest.approx(work, abs=0.0051)
+
+
+def test_averages_in_italics_are_those_of_the_four_scores():
+    rows = [row for table in tables() if "AVG" in table[0] for row in table]
+    ours = [row for row in rows if row["AVG"].startswith("*")]
+    assert ours
+    for row in ours:
+        mean = sum(number(row[source]) for source in SCORES[:4]) / 4
+        assert number(row["AVG"].strip("*")) == pytest.approx(mean, abs=0.0051)
+    assert all(row["scores from"] != "–" for row in rows if any(row[s] != "–" for s in SCORES))
+
+
+def test_scores_are_those_of_the_registered_models():
+    for remote in REMOTE_MODELS.values():
+        for score in remote.scores:
+            rows = [
+                row for row in NETWORKS.values() if row["authors' weights"] == f"`{remote.name}`"
+            ]
+            if "published in" in score.command:
+                (row,) = rows
+                assert {name: number(row[name]) for name in score.stems_db} == score.stems_db
+
+
+def test_all_weights_that_can_be_fetched_are_named_and_no_others():
+    cells = " ".join(row["authors' weights"] for row in table_with("preset or system"))
+    assert set(re.findall(r"`([^`]+)`", cells)) == set(REMOTE_MODELS)
+
+
+def test_every_option_of_a_network_is_explained_once():
+    explained = [
+        name for row in table_with("field") for name in re.findall(r"`(\w+)`", row["field"])
+    ]
+    assert sorted(explained) == sorted(field.name for field in dataclasses.fields(UNetConfig))
+
+
+def test_every_graph_was_measured_and_computes_what_the_network_does():
+    rows = named(table_with("graph MB"), "preset")
+    assert list(rows) == list(PRESETS)
+    for name, row in rows.items():
+        assert number(row["difference"]) < 1e-4
+        # Four bytes a parameter, and little else: what is folded away weighs more than the nodes.
+        n_bytes = 4 * network_size(PRESETS[name]).n_parameters
+        assert number(row["graph MB"]) * 1e6 == pytest.approx(n_bytes, rel=0.07, abs=4e5)
+
+
+def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "docs/models.md", "exec"), {})
+    assert int(capsys.readouterr().out) > 0
