@@ -76,3 +76,17 @@ def test_the_package_stays_small_enough_to_ship():
     n_bytes = sum(path.stat().st_size for path in PACKAGE.rglob("*") if path.is_file())
     assert n_bytes < MAX_WHEEL_BYTES
     assert EXAMPLE.stat().st_size < 3e6
+
+
+def test_low_latency_is_low_and_streams_what_it_gives_at_once():
+    separator = stemlight.load(n_threads=1, low_latency=True)
+    mixture = stemlight.read_audio(EXAMPLE).samples[:, : 3 * 44_100]
+    late_samples, pieces = 0, []
+    with separator.stream(channels=2, sources=["drums"]) as stream:
+        for first in range(0, mixture.shape[1], 1024):
+            pieces.append(stream.push(mixture[:, first : first + 1024])["drums"])
+            late_samples = max(late_samples, stream.lag_samples)
+        pieces.append(stream.flush()["drums"])
+    assert late_samples < 0.65 * 44_100
+    whole = separator(mixture, sources=["drums"])["drums"]
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole)

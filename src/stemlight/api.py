@@ -52,7 +52,7 @@ def model_card(model: str | Path = DEFAULT_MODEL) -> ModelCard | EnsembleCard:
     return read_card(find_model(model))
 
 
-# Seven parameters, one more than the house allows: each is one choice of its own.
+# Eight parameters, two more than the house allows: each is one choice of its own.
 def load(
     model: str | Path = DEFAULT_MODEL,
     *,
@@ -61,6 +61,7 @@ def load(
     n_threads: int = 0,
     batch_size: int = 1,
     offline: bool = False,
+    low_latency: bool = False,
 ) -> Separator:
     """Load a model by name, folder or `hf://owner/repo[@revision]`, ready to separate.
 
@@ -69,7 +70,8 @@ def load(
 
     `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps.
     `n_threads` 0 takes all cores. Only `hf://` and other projects ever download anything, and not
-    if `offline`.
+    if `offline`. `low_latency` takes short windows, for streams: with the embedded model they are
+    0.6 s late instead of 5.7, and cost 1.4 times the work and 0.2 dB.
 
     Raises:
         UsageError: no such model, engine or device.
@@ -81,7 +83,7 @@ def load(
             f"no engine {engine!r}{did_you_mean(engine, get_args(Engine))}; "
             f"engines are {', '.join(get_args(Engine))}"
         )
-    choices = _Choices(engine, device, n_threads, batch_size, offline)
+    choices = _Choices(engine, device, n_threads, batch_size, offline, low_latency)
     if is_foreign(str(model)):
         return _open_foreign(str(model), choices)
     return _open(find_model(model, offline=offline), choices)
@@ -122,6 +124,7 @@ class _Choices:
     n_threads: int
     batch_size: int
     offline: bool
+    low_latency: bool
 
 
 def _open(folder: Path, choices: _Choices) -> Separator:
@@ -129,11 +132,15 @@ def _open(folder: Path, choices: _Choices) -> Separator:
     if isinstance(card, EnsembleCard):
         return _open_ensemble(folder, card, choices)
     make_engine = _onnx_engine if choices.engine == "onnx" else _torch_engine
-    return Separator(
-        make_engine(folder, card, choices),
-        card.model_config().chunk,
-        batch_size=choices.batch_size,
-    )
+    config = card.model_config()
+    fixed = card.graph_layout == "mdx" and choices.engine == "onnx"
+    if choices.low_latency and fixed:
+        raise UsageError(
+            f"the graph of {card.name!r} takes windows of {config.n_frames} frames alone; "
+            "add engine='torch' for a low latency"
+        )
+    plan = config.low_latency_chunk() if choices.low_latency else config.chunk
+    return Separator(make_engine(folder, card, choices), plan, batch_size=choices.batch_size)
 
 
 def _open_ensemble(folder: Path, card: EnsembleCard, choices: _Choices) -> Separator:

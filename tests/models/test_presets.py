@@ -205,3 +205,12 @@ def test_bins_that_do_not_halve_are_refused_when_the_network_is_built():
     model = dataclasses.replace(PRESETS["stemlight-small"], network=config)
     with pytest.raises(ConfigError, match="2048 bins do not halve 3 times"):
         build_model(model)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_can_take_short_windows(name):
+    config = PRESETS[name]
+    plan = config.low_latency_chunk()
+    short = dataclasses.replace(config, chunk=plan)  # refused if the frames did not halve
+    assert 32 <= short.n_frames < 32 + config.network.frame_multiple
+    assert plan.chunk_samples < config.chunk.chunk_samples

@@ -22,6 +22,8 @@ __all__ = ["SOURCES", "Blocks", "ModelConfig", "UNetConfig"]
 SOURCES = ("vocals", "drums", "bass", "other")
 """Order of the sources of all conditioned networks, which is that of the published weights."""
 
+_SHORT_FRAMES = 32
+
 Blocks = Literal["all", "encoder", "decoder"]
 """Blocks of a U-Net: encoder and decoder leave the middle out, all has it."""
 
@@ -201,6 +203,18 @@ class ModelConfig:
     def n_frames(self) -> int:
         """Frames of a window."""
         return self.stft.n_frames(self.chunk.chunk_samples)
+
+    def low_latency_chunk(self) -> ChunkPlan:
+        """Return windows for streams: 32 frames, or a few more where the network asks for them.
+
+        Short windows are less late, and cost more work and some quality: `docs/experiments.md`.
+        """
+        multiple = self.network.frame_multiple
+        return ChunkPlan(
+            chunk_samples=self.stft.window_samples(multiple * -(-_SHORT_FRAMES // multiple)),
+            trim_samples=4 * self.stft.hop_samples,
+            overlap_samples=2 * self.stft.hop_samples,
+        )
 
     @property
     def band_limit_hz(self) -> float:
