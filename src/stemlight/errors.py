@@ -5,6 +5,7 @@ StemlightError
 ├── ConfigError         a preset, recipe or card has a wrong field
 ├── InputError          one input cannot be separated; other inputs go on
 ├── OutputError         a result cannot be written: no permission, disk full, exists already
+├── CancelledError      the caller's own progress callback asked to stop
 ├── WeightsError        weights or card are missing, damaged or do not fit the network
 │   └── DownloadError   weights could not be downloaded, or are not the ones expected
 └── MissingExtraError   an optional dependency is not installed
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "CancelledError",
     "ConfigError",
     "DownloadError",
     "InputError",
@@ -48,6 +50,10 @@ class InputError(StemlightError):
 
 class OutputError(StemlightError):
     """A result could not be written; what was half written is removed."""
+
+
+class CancelledError(StemlightError):
+    """The work was ended by the caller's own progress callback; nothing of it is left."""
 
 
 class WeightsError(StemlightError):

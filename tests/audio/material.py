@@ -17,6 +17,9 @@ TYPES_ARE_CHECKED = any("jaxtyping-packages" in argument for argument in sys.arg
 """Then a wrong type is refused before our own message for it can be."""
 
 
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+
+
 def noise(n_channels: int, n_samples: int, seed: int = 0) -> np.ndarray:
     """Noise without the high frequencies that lossy codecs drop, within full scale."""
     white = np.random.default_rng(seed).standard_normal((n_channels, n_samples + 31))
@@ -49,25 +52,29 @@ def encode(
     codec: str = "aac",
     sample_rate_hz: int = 44100,
     container_options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
     with_video: bool = False,
 ) -> Path:
     """Encode each sound as one audio stream of the file, with FFmpeg."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         streams = []
-        for _ in sounds:
-            stream = container.add_stream(codec, rate=sample_rate_hz, layout="stereo")
-            stream.bit_rate = 192000
+        for sound in sounds:
+            layout = LAYOUTS[sound.shape[0]]
+            stream = container.add_stream(codec, rate=sample_rate_hz, layout=layout)
+            stream.bit_rate = 96000 * sound.shape[0]
+            stream.options = codec_options or {}
             streams.append(stream)
         if with_video:
             _add_video(container)
         for stream, sound in zip(streams, sounds, strict=True):
+            layout = LAYOUTS[sound.shape[0]]
             # Some encoders (WMA) want frames of their own size only.
             resampler = av.AudioResampler(
-                format=stream.codec_context.format, layout="stereo", rate=sample_rate_hz
+                format=stream.codec_context.format, layout=layout, rate=sample_rate_hz
             )
             for first in range(0, sound.shape[1], 2048):
                 piece = np.ascontiguousarray(sound[:, first : first + 2048])
-                frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout="stereo")
+                frame = av.AudioFrame.from_ndarray(piece, format="fltp", layout=layout)
                 frame.sample_rate = sample_rate_hz
                 frame.pts, frame.time_base = first, Fraction(1, sample_rate_hz)
                 for converted in resampler.resample(frame):
@@ -75,6 +82,17 @@ def encode(
                         container.mux(packet)
             for packet in stream.encode(None):
                 container.mux(packet)
+    return path
+
+
+def repackage(source: Path, path: Path) -> Path:
+    """Put the encoded sound of a file into another container, as it is."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.audio[0])
+        for packet in old.demux(old.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
     return path
 
 

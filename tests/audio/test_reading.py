@@ -408,7 +408,7 @@ def test_info_is_plain_data():
     )
 
 
-@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "ogg", "opus", "m4a"])
 def test_memory_does_not_grow_with_the_length(tmp_path, format):
     def peak_bytes(n_samples: int) -> int:
         path = tmp_path / f"{n_samples}.{format}"

@@ -230,7 +230,10 @@ def test_a_damaged_model_is_one_line(run, model, song, tmp_path):
         (["--karaoke", "guitar"], "the model has no source 'guitar'"),
         (["--karaoke", "vocals", "--stems", "bass"], "--stems and --karaoke exclude each other"),
         (["--model", "stemlihgt"], "no model 'stemlihgt'"),
-        (["--format", "opus"], "format must be one of wav, flac, mp3, ogg, not 'opus'"),
+        (
+            ["--format", "wma"],
+            "format must be one of wav, flac, mp3, ogg, opus, m4a, stem.mp4, not 'wma'",
+        ),
         (["--format", "mp3", "--bit-depth", "16"], "mp3 has no bit depth"),
         (["--bit-depth", "32"], "bit depth must be one of 16, 24, float, not '32'"),
         (["--engine", "tflite"], "no engine 'tflite'"),

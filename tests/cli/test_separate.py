@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from stemlight.audio import BIT_DEPTHS, FORMATS, read_audio
+from stemlight.audio import BIT_DEPTHS, FORMATS, Tags, read_audio, read_tags, write_tags
+from stemlight.separation.song_options import SONG_FORMATS
 from stemlight.weights.catalogue import DEFAULT_MODEL
 
 from .material import RATE_HZ, STEMS, noise, stems_of, tree, write_song
@@ -55,12 +57,50 @@ def test_every_format_has_the_songs_length(run, song, tmp_path, format):
     ran = run("separate", song, "-o", tmp_path, "--format", format, "--stems", "drums")
     assert ran.code == 0
     stem = read_audio(tmp_path / "song" / f"drums.{format}")
-    assert (stem.n_samples, stem.sample_rate_hz) == (RATE_HZ, RATE_HZ)
+    rate_hz = 48_000 if format == "opus" else RATE_HZ  # which keeps no other
+    assert (stem.n_samples, stem.sample_rate_hz) == (rate_hz, rate_hz)
+
+
+def test_a_stem_mp4_is_one_file_for_dj_software(run, song, tmp_path):
+    ran = run("separate", song, "-o", tmp_path / "out", "--format", "stem.mp4", "--check")
+    assert (ran.code, ran.errors) == (0, [])
+    assert tree(tmp_path / "out") == ["song/song.stem.mp4"]
+    for stream in range(5):
+        stem = read_audio(tmp_path / "out" / "song" / "song.stem.mp4", stream=stream)
+        assert (stem.n_samples, stem.sample_rate_hz) == (RATE_HZ, RATE_HZ)
+    again = run("separate", tmp_path / "out", "-o", tmp_path / "again", "--stems", "bass")
+    assert again.code == 0
+    assert tree(tmp_path / "again") == ["song/song/bass.wav"]
+
+
+@pytest.mark.parametrize("format", ["mp3", "opus", "m4a"])
+def test_bit_rates_change_the_size(run, song, tmp_path, format):
+    sizes = []
+    for rate in (64, 128):
+        arguments = ["--format", format, "--bit-rate", rate, "--stems", "bass", "--overwrite"]
+        assert run("separate", song, "-o", tmp_path / "out", *arguments).code == 0
+        sizes.append((tmp_path / "out" / "song" / f"bass.{format}").stat().st_size)
+    assert sizes[1] > 1.3 * sizes[0]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_passes_its_check(run, song, tmp_path, format):
+    ran = run("separate", song, "-o", tmp_path / "out", "--format", format, "--check")
+    assert (ran.code, ran.errors) == (0, [])
+    assert "check: length exact, " in ran.out
+
+
+def test_tags_are_carried_over_unless_unwanted(run, song, tmp_path):
+    write_tags(song, Tags(title="Blue", artist="Somebody"))
+    run("separate", song, "-o", tmp_path / "with", "--stems", "bass")
+    run("separate", song, "-o", tmp_path / "without", "--stems", "bass", "--no-tags")
+    assert read_tags(tmp_path / "with" / "song" / "bass.wav").title == "Blue (bass)"
+    assert not read_tags(tmp_path / "without" / "song" / "bass.wav")
 
 
 def test_help_offers_the_formats_depths_and_model_that_there_are(run):
     text = run("separate", "--help").out
-    assert f"--format {'|'.join(FORMATS)}" in text
+    assert f"--format {'|'.join(SONG_FORMATS)}" in text
     assert f"--bit-depth {'|'.join(BIT_DEPTHS)}" in text
     assert f"[default: {DEFAULT_MODEL}]" in " ".join(text.split())
 
@@ -195,12 +235,110 @@ def test_quiet_prints_nothing_but_errors(run, song, tmp_path):
     assert ran.err == f"error: cannot read {tmp_path}/no.wav: No such file or directory\n"
 
 
-def test_clipped_samples_are_told(run, tmp_path):
-    song = tmp_path / "loud.wav"
-    soundfile.write(song, 20 * noise(5000), RATE_HZ, subtype="FLOAT")
-    ran = run("separate", song, "-o", tmp_path / "out", "--stems", "bass")
+@pytest.fixture
+def loud(tmp_path) -> Path:
+    """A song whose stems are louder than whole numbers can hold."""
+    soundfile.write(tmp_path / "loud.wav", 20 * noise(5000), RATE_HZ, subtype="FLOAT")
+    return tmp_path / "loud.wav"
+
+
+def test_a_guard_gain_is_told(run, loud, tmp_path):
+    report = tmp_path / "report.json"
+    ran = run("separate", loud, "-o", tmp_path / "out", "--stems", "bass", "--report", report)
+    assert ran.code == 0
+    (song,) = json.loads(report.read_text())["songs"]
+    assert song["gain_db"] < 0
+    assert song["stems"]["bass"]["n_clipped"] == 0
+    assert ran.err.splitlines()[1] == (
+        f"{tmp_path}/out/loud: a stem is beyond full scale, so all were lowered by "
+        f"{-song['gain_db']:.2f} dB; --bit-depth float keeps the level, "
+        "--on-clip clip saturates instead"
+    )
+
+
+def test_clipped_samples_are_told(run, loud, tmp_path):
+    ran = run("separate", loud, "-o", tmp_path / "out", "--stems", "bass", "--on-clip", "clip")
     assert ran.code == 0
     assert "samples of bass are beyond full scale and were clipped; --bit-depth float" in ran.err
+
+
+def test_songs_that_last_too_long_fail_and_the_others_are_done(run, song, tmp_path):
+    short = write_song(tmp_path / "short.wav", noise(1000))
+    ran = run("separate", song, short, "-o", tmp_path / "out", "--max-duration", 0.5)
+    assert ran.code == 1
+    assert len(ran.errors) == 1
+    assert str(song) in ran.errors[0]
+    assert tree(tmp_path / "out") == stems_of("short")
+    ran = run("separate", song, "-o", tmp_path / "out", "--max-duration", 0)
+    assert (ran.code, ran.err) == (2, "error: max_duration_seconds must be above 0, not 0.0\n")
+
+
+# Exact sums
+
+
+def total_steps(folder: Path) -> np.ndarray:
+    return sum(soundfile.read(path, dtype="int32")[0] >> 8 for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--exact-sum"],
+        ["--exact-sum", "proportional"],
+        ["--exact-sum", "other"],
+        ["--exact-sum=vocals"],
+        ["--exact-sum", "--karaoke", "vocals"],
+        ["--exact-sum", "accompaniment", "--stems", "drums,accompaniment"],
+    ],
+)
+@pytest.mark.parametrize("song_comes_first", [True, False])
+def test_exact_sums_are_the_song_bit_by_bit(run, song, tmp_path, arguments, song_comes_first):
+    words = [song, *arguments] if song_comes_first else [*arguments, song]
+    ran = run("separate", *words, "-o", tmp_path / "out", "--check")
+    assert ran.code == 0, ran.err
+    assert "lowered" not in ran.err
+    assert ", no sum error, sum exact, 0 clipped" in ran.out
+    expected = soundfile.read(song, dtype="int32")[0] >> 8
+    np.testing.assert_array_equal(total_steps(tmp_path / "out" / "song"), expected)
+
+
+def test_a_folder_behind_exact_sum_is_an_input(run, tmp_path, monkeypatch):
+    write_song(tmp_path / "album" / "song.wav", noise(100))
+    monkeypatch.chdir(tmp_path)
+    assert run("separate", "--exact-sum", "album", "-o", "out").code == 0
+    assert tree(tmp_path / "out") == stems_of("song")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--exact-sum", "guitar"], "the exact sum must be one of proportional, vocals, drums,"),
+        (["--exact-sum", "--stems", "bass"], "an exact sum needs stems that make up the whole"),
+        (["--exact-sum", "--format", "mp3"], "mp3 keeps no sample exactly, so stems in it cannot"),
+        (["--on-clip", "limit"], "on_clip must be one of guard, clip, not 'limit'"),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage_before_any_work(run, song, tmp_path, arguments, line):
+    ran = run("separate", song, *arguments, "-o", tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {line}")
+    assert ran.err.count("\n") == 1
+    assert tree(tmp_path) == ["song.wav"]
+
+
+# The audit
+
+
+def test_a_check_is_one_line_and_in_the_report(run, song, tmp_path):
+    report = tmp_path / "report.json"
+    ran = run("separate", song, "-o", tmp_path / "out", "--check", "--report", report)
+    assert ran.code == 0, ran.err
+    *_, line = ran.out.splitlines()
+    assert line.startswith("  check: length exact, ")
+    (done,) = json.loads(report.read_text())["songs"]
+    assert done["check"]["n_samples"] == RATE_HZ
+    assert done["check"]["n_samples_off"] == dict.fromkeys(STEMS, 0)
+    assert done["check"]["problems"] == []
 
 
 def test_the_report_has_every_input(run, song, tmp_path):

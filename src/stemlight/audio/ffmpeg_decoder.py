@@ -1,12 +1,15 @@
 """MP3, MP4, Matroska, WMA, videos and all that libsndfile does not read, through FFmpeg (PyAV).
 
 FFmpeg takes away what encoders put before the first sample (MP3 with a LAME tag, Opus, AAC in MP4
-with an edit list), so that decoded sound has no lag against its source. AAC without a container
-(.aac) says nothing about it and starts 1024 or more samples late, in every player.
+with an edit list), so that decoded sound has no lag against its source. MP3 without such a tag, AAC
+without a container (.aac), AC-3, and streams of broadcasting (.ts, .flv) say nothing about it and
+start some hundred samples late, in every player: 1105 of LAME's, 1024 or more of AAC. Stems are
+in time with what the players play.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError, damaged, wrong_stream
 from stemlight.audio.files import SourceFile
+from stemlight.audio.mp4_length import mp4_duration
 from stemlight.errors import InputError
 from stemlight.shapes import Float32
 
@@ -24,7 +28,17 @@ __all__ = ["FfmpegDecoder"]
 # own files, or of its network.
 _NO_OTHER_FILES = {"protocol_whitelist": "none"}
 
+# Edit lists of AAC are mostly in milliseconds, and FFmpeg drops a last frame that begins within
+# such a rounding of the end. In its simpler way it skips the beginning only.
+_EDITS_OF_BEGINNING = {"advanced_editlist": "0"}
+
 _MOST_BAD_PACKETS_AT_END = 3  # an incomplete last frame, a tag that looks like one
+# PyAV looks for the end of the list of planes beyond it, and crashes, if a frame has 8 or more.
+_UNSAFE_PLANES = 8
+# Formats that PyAV makes no arrays of, and what to turn them into. WAV may have 64 bits.
+_UNKNOWN_TO_NUMPY = {"s64": "dbl", "s64p": "dbl"}
+
+_SHORT_MP3_BYTES = 20_000
 _TOLERATED_SHORTFALL_SECONDS = 0.25  # lengths in MP4 are rounded, and may include what is skipped
 _SHORT_NAMES = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "matroska", "asf": "wma"}
 
@@ -42,14 +56,18 @@ class FfmpegDecoder:
 
         self._name = name
         self._failure = av.error.FFmpegError
-        file.seek(0)
-        try:
-            # Tags in other encodings than UTF-8 are common and no reason to fail.
-            self._container: Any = av.open(file, metadata_errors="replace", options=_NO_OTHER_FILES)
-        except self._failure as error:
-            raise NotDecodableError(error.strerror) from error
+        self._interleaver: Any = None
+        self._exact_seconds = mp4_duration(file, stream)
+        # Some hundred samples of MP3 look like a raw film, or like nothing, to FFmpeg.
+        format = "mp3" if _is_short_mp3(file) else None
+        edits = {} if self._exact_seconds is None else _EDITS_OF_BEGINNING
+        self._container: Any = self._opened(file, format, edits)
         try:
             self._stream = self._chosen(stream)
+            if edits and self._stream.codec_context.name != "aac":
+                self.close()
+                self._container = self._opened(file, format, {})
+                self._stream = self._chosen(stream)
             self._frames = self._decoded_frames()
             # What a header says may be wrong (AAC with band replication doubles its rate), so the
             # first frame decides.
@@ -65,7 +83,7 @@ class FfmpegDecoder:
         """Yield all samples in blocks of equal length, the last one perhaps shorter."""
         waiting: list[Float32[np.ndarray, "channels samples"]] = []
         n_waiting = 0
-        for piece in self._pieces():
+        for piece in self._without_padding(self._pieces()):
             waiting.append(piece)
             n_waiting += piece.shape[1]
             if n_waiting >= block_samples:
@@ -81,6 +99,17 @@ class FfmpegDecoder:
         """Free FFmpeg's part."""
         self._container.close()
 
+    def _opened(self, file: SourceFile, format: str | None, options: dict[str, str]) -> Any:
+        import av
+
+        file.seek(0)
+        options = _NO_OTHER_FILES | options
+        try:
+            # Tags in other encodings than UTF-8 are common and no reason to fail.
+            return av.open(file, format=format, metadata_errors="replace", options=options)
+        except self._failure as error:
+            raise NotDecodableError(error.strerror) from error
+
     def _chosen(self, stream: int) -> Any:
         streams = self._container.streams.audio
         if not streams:
@@ -94,10 +123,14 @@ class FfmpegDecoder:
     def _read_info(self) -> AudioInfo:
         container_format = self._container.format.name
         duration_seconds = None
-        if self._stream.duration is not None:
+        if self._exact_seconds is not None:
+            duration_seconds = float(self._exact_seconds)
+        elif self._stream.duration is not None:
             duration_seconds = float(self._stream.duration * self._stream.time_base)
         elif self._container.duration is not None:
             duration_seconds = self._container.duration / 1e6
+        if duration_seconds is not None and duration_seconds <= 0:  # tags that lie
+            duration_seconds = None
         return AudioInfo(
             path=self._name,
             format=_SHORT_NAMES.get(container_format, container_format),
@@ -114,7 +147,7 @@ class FfmpegDecoder:
         n_samples, layout = 0, (self.info.n_channels, self.info.sample_rate_hz)
         last = self._first_frame
         for frame in self._frames:
-            yield _samples_of(last)
+            yield self._samples_of(last)
             n_samples += last.samples
             if (frame.layout.nb_channels, frame.sample_rate) != layout:
                 raise InputError(
@@ -127,7 +160,35 @@ class FfmpegDecoder:
         # but FFmpeg hands out all. Coarser clocks than the sample rate cannot tell.
         exact_clock = last.time_base == Fraction(1, layout[1])
         n_last = last.duration if exact_clock and 0 < last.duration < last.samples else last.samples
-        yield _samples_of(last)[:, :n_last]
+        yield self._samples_of(last)[:, :n_last]
+
+    def _samples_of(self, frame: Any) -> Float32[np.ndarray, "channels samples"]:
+        is_unsafe = frame.format.is_planar and frame.layout.nb_channels >= _UNSAFE_PLANES
+        if is_unsafe or frame.format.name in _UNKNOWN_TO_NUMPY:
+            if self._interleaver is None:
+                import av
+
+                format = _UNKNOWN_TO_NUMPY.get(frame.format.name, frame.format.packed)
+                self._interleaver = av.AudioResampler(format=format)
+            frames = [_as_float(packed) for packed in self._interleaver.resample(frame)]
+            return np.concatenate(frames, axis=1)
+        return _as_float(frame)
+
+    def _without_padding(
+        self, pieces: Iterator[Float32[np.ndarray, "channels _"]]
+    ) -> Iterator[Float32[np.ndarray, "channels samples"]]:
+        """Cut off what an MP4's codec put behind the last sample to fill its frame.
+
+        All pieces are decoded, even so: damage behind the end is damage.
+        """
+        if self._exact_seconds is None:
+            yield from pieces
+            return
+        n_left = round(self._exact_seconds * self.info.sample_rate_hz)
+        for piece in pieces:
+            if n_left > 0:
+                yield piece[:, :n_left]
+            n_left -= piece.shape[1]
 
     def _decoded_frames(self) -> Iterator[Any]:
         """Yield decoded frames with samples in them.
@@ -167,6 +228,9 @@ class FfmpegDecoder:
             except self._failure:
                 yield None
                 return
+            except IndexError:
+                # PyAV comes to streams that broadcasting (.ts) added on the way, behind ours.
+                return
             if packet is None:
                 return
             yield packet
@@ -185,11 +249,20 @@ class FfmpegDecoder:
 
     def _damaged(self, n_samples: int) -> InputError:
         stream, rate_hz = self._stream, self._stream.codec_context.sample_rate
-        promised = stream.duration and float(stream.duration * stream.time_base)
-        return damaged(self._name, n_samples, rate_hz or 1, promised)
+        promised = self._exact_seconds or (stream.duration and stream.duration * stream.time_base)
+        return damaged(self._name, n_samples, rate_hz or 1, float(promised) if promised else None)
 
 
-def _samples_of(frame: Any) -> Float32[np.ndarray, "channels samples"]:
+def _is_short_mp3(file: SourceFile) -> bool:
+    """Tell whether it is a few frames of MP3, with the tag that encoders put first."""
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    start = file.read(64)
+    is_frame = len(start) == 64 and start[0] == 0xFF and start[1] & 0xE6 == 0xE2  # layer III
+    return n_bytes < _SHORT_MP3_BYTES and is_frame and (b"Xing" in start or b"Info" in start)
+
+
+def _as_float(frame: Any) -> Float32[np.ndarray, "channels samples"]:
     """Return a frame of any sample format as float32 of full scale -1 to 1."""
     samples: np.ndarray = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -201,5 +274,7 @@ def _samples_of(frame: Any) -> Float32[np.ndarray, "channels samples"]:
         full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     else:
         full_scale = 1.0
-    # A power of two, so that multiplying rounds nothing.
-    return np.asarray(samples.astype(np.float32) * np.float32(1 / full_scale))
+    # What damage makes of numbers may be beyond float32 or none; blocks with such are refused.
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A power of two, so that multiplying rounds nothing.
+        return np.asarray(samples.astype(np.float32) * np.float32(1 / full_scale))

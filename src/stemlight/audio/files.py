@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-__all__ = ["FullWrites", "ReadableFile", "SourceFile", "WritableFile"]
+__all__ = ["FaultKeeper", "FullWrites", "ReadableFile", "SourceFile", "WritableFile"]
 
 
 @runtime_checkable
@@ -28,6 +28,7 @@ class WritableFile(Protocol):
     def write(self, content: bytes, /) -> int: ...  # noqa: D102
     def seek(self, offset: int, whence: int = 0, /) -> int: ...  # noqa: D102
     def tell(self) -> int: ...  # noqa: D102
+    def truncate(self, n_bytes: int | None = None, /) -> int: ...  # noqa: D102
 
 
 class SourceFile:
@@ -61,7 +62,8 @@ class SourceFile:
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Seek as the file does, and tell where that ended."""
         # Damaged headers send decoders before the beginning; they notice where they are instead.
-        with contextlib.suppress(OSError, ValueError):
+        # OverflowError: BytesIO knows no place beyond 2^63, which chunks of RF64 may name.
+        with contextlib.suppress(OSError, ValueError, OverflowError):
             self._file.seek(offset, whence)
         return self._file.tell()
 
@@ -102,3 +104,43 @@ class FullWrites:
     def tell(self) -> int:
         """Tell as the file does."""
         return self._file.tell()
+
+    def truncate(self, n_bytes: int | None = None, /) -> int:
+        """Make the file longer or shorter, as the file does."""
+        return self._file.truncate(n_bytes)
+
+
+class FaultKeeper:
+    """A file for encoders in C, in whose callbacks an exception would be printed and forgotten."""
+
+    def __init__(self, file: WritableFile) -> None:
+        self.file = file
+        self.closed_to_writing = False
+        self._fault: OSError | None = None
+
+    def raise_fault(self) -> None:
+        """Raise what a callback had to keep to itself; nothing was written since."""
+        if self._fault is not None:
+            raise self._fault
+
+    def write(self, content: bytes, /) -> int:
+        """Write as the file does; nothing after a fault, nor once the file is given up."""
+        if self.closed_to_writing or self._fault is not None:
+            return 0
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self._fault = error
+            return 0
+
+    def read(self, n_bytes: int = -1, /) -> bytes:
+        """Read as the file does."""
+        return self.file.read(n_bytes)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Seek as the file does."""
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Tell as the file does."""
+        return self.file.tell()

@@ -13,14 +13,14 @@ Files that are not whole, by what their format promises:
   is there is read, as every player does. So it is of rare formats (AU, CAF, W64).
 
 Data that cannot be decoded with data behind it that can is an error in every format. No sample is
-made up, none passed over.
+made up, none passed over. What a file claims to hold is not believed beyond what its bytes can:
+see `limits`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +32,7 @@ import numpy as np
 from stemlight.audio.decoding import AudioInfo, NotDecodableError
 from stemlight.audio.ffmpeg_decoder import FfmpegDecoder
 from stemlight.audio.files import ReadableFile, SourceFile
+from stemlight.audio.limits import LengthLimit, check_most_seconds, copy_pipe
 from stemlight.audio.resampling import StreamResampler
 from stemlight.audio.signal import Audio
 from stemlight.audio.sndfile_decoder import SndfileDecoder
@@ -52,10 +53,12 @@ class AudioReader:
         decoder: SndfileDecoder | FfmpegDecoder,
         file: SourceFile,
         owned_file: BinaryIO | None,
+        limit: LengthLimit,
     ) -> None:
         self._decoder = decoder
         self._file = file
         self._owned_file = owned_file
+        self._limit = limit
         self._started = False
 
     @property
@@ -71,8 +74,8 @@ class AudioReader:
         Together they are `info.n_samples` long, where that is known. Every block is a new array.
 
         Raises:
-            InputError: while iterating: the file is cut off or damaged, or a sample is NaN or
-                infinite.
+            InputError: while iterating: the file is cut off or damaged, longer than allowed, or a
+                sample is NaN or infinite.
             UsageError: the blocks were asked for before, or `block_samples` is below 1.
         """
         if block_samples < 1:
@@ -105,9 +108,12 @@ class AudioReader:
         n_read = 0
         blocks = self._decoder.blocks(block_samples)
         while (block := self._next_block(blocks)) is not None:
+            self._limit.refuse_beyond(n_read + block.shape[1])
             _refuse_not_finite(block, n_read, self.info)
             n_read += block.shape[1]
             yield block
+        if not n_read:  # as tables that lie about the length have it
+            raise InputError(f"{self.info.path} holds no samples")
 
     def _next_block(
         self, blocks: Iterator[Float32[np.ndarray, "channels samples"]]
@@ -121,28 +127,46 @@ class AudioReader:
         return block
 
 
-def open_audio(source: str | os.PathLike[str] | ReadableFile, *, stream: int = 0) -> AudioReader:
+def open_audio(
+    source: str | os.PathLike[str] | ReadableFile,
+    *,
+    stream: int = 0,
+    max_duration_seconds: float | None = None,
+) -> AudioReader:
     """Open a sound file, or a binary file object such as `sys.stdin.buffer`, from its beginning.
 
     `stream` chooses among several audio streams (a STEM mp4 has five), counted from 0. A file
     object stays open; one that cannot seek is copied to a temporary file first. Sound that starts
     later than a video's picture is given from its own start.
 
+    What lasts longer than `max_duration_seconds` is refused: at once if the file says so, even if
+    that is an estimate; otherwise when so much was read. Of a pipe no more is copied than such a
+    sound could need.
+
     Raises:
-        InputError: there is no such file, it cannot be read, or it holds no such audio.
-        UsageError: `stream` is negative, or the file object gives text.
+        InputError: there is no such file, it cannot be read, it holds no such audio, or more than
+            is allowed or than its bytes can hold.
+        UsageError: `stream` is negative, `max_duration_seconds` is not above 0, or the file object
+            gives text.
     """
     if stream < 0:
         raise UsageError(f"stream must be at least 0, not {stream}")
+    check_most_seconds(max_duration_seconds)
     name = _name_of(source)
     try:
-        opened, owned_file = _opened(source, name)
+        opened, owned_file, n_bytes = _opened(source, name, max_duration_seconds)
     except (OSError, ValueError) as error:  # ValueError: closed, or a zero byte in the name
         raise InputError(f"cannot read {name}: {reason(error)}") from error
     path = Path(source) if isinstance(source, str | os.PathLike) else None
     file = SourceFile(opened, path if path is not None and path.is_file() else None)
     try:
-        return AudioReader(_decoder_for(file, name, stream), file, owned_file)
+        decoder = _decoder_for(file, name, stream)
+        try:
+            limit = LengthLimit(decoder.info, n_bytes, max_duration_seconds)
+        except InputError:
+            decoder.close()
+            raise
+        return AudioReader(decoder, file, owned_file, limit)
     except BaseException:
         if owned_file is not None:
             owned_file.close()
@@ -162,6 +186,7 @@ def read_audio(
     sample_rate_hz: int | None = None,
     channels: int | None = None,
     stream: int = 0,
+    max_duration_seconds: float | None = None,
 ) -> Audio:
     """Read a whole sound file, resampled to `sample_rate_hz` and brought to `channels` if given.
 
@@ -170,9 +195,10 @@ def read_audio(
     Raises:
         InputError: as `open_audio` and `AudioReader.blocks`; or the file's channels cannot become
             `channels`.
-        UsageError: `sample_rate_hz`, `channels` or `stream` is out of range.
+        UsageError: `sample_rate_hz`, `channels`, `stream` or `max_duration_seconds` is out of
+            range.
     """
-    with open_audio(source, stream=stream) as reader:
+    with open_audio(source, stream=stream, max_duration_seconds=max_duration_seconds) as reader:
         info = reader.info
         n_channels = info.n_channels if channels is None else channels
         _check_channels(info, n_channels)
@@ -191,9 +217,9 @@ def _name_of(source: str | os.PathLike[str] | ReadableFile) -> str:
 
 
 def _opened(
-    source: str | os.PathLike[str] | ReadableFile, name: str
-) -> tuple[ReadableFile, BinaryIO | None]:
-    """Return a seekable file that is not empty, and again where we must close it."""
+    source: str | os.PathLike[str] | ReadableFile, name: str, most_seconds: float | None
+) -> tuple[ReadableFile, BinaryIO | None, int]:
+    """Return a seekable file that is not empty, again where we must close it, and its length."""
     if not isinstance(source, str | os.PathLike):
         file, owned_file = source, None
     elif Path(source).is_dir():
@@ -207,14 +233,15 @@ def _opened(
             file, pipe = cast(BinaryIO, tempfile.TemporaryFile()), file  # noqa: SIM115 - outlives us
             with owned_file or contextlib.nullcontext():
                 owned_file = file
-                shutil.copyfileobj(pipe, file)
-        if file.seek(0, os.SEEK_END) == 0:
+                copy_pipe(pipe, file, name, most_seconds=most_seconds)
+        n_bytes = file.seek(0, os.SEEK_END)
+        if n_bytes == 0:
             raise InputError(f"{name} is empty (0 bytes); get it anew")
     except BaseException:
         if owned_file is not None:
             owned_file.close()
         raise
-    return file, owned_file
+    return file, owned_file, n_bytes
 
 
 def _decoder_for(file: SourceFile, name: str, stream: int) -> SndfileDecoder | FfmpegDecoder:

@@ -67,6 +67,7 @@ class Audio:
         path: str | os.PathLike[str],
         *,
         bit_depth: str | None = None,
+        bit_rate_kbps: int | None = None,
         overwrite: bool = True,
     ) -> int:
         """Write a file whose suffix chooses its format; the arguments are those of `AudioWriter`.
@@ -83,6 +84,7 @@ class Audio:
             sample_rate_hz=self.sample_rate_hz,
             n_channels=self.n_channels,
             bit_depth=bit_depth,
+            bit_rate_kbps=bit_rate_kbps,
             overwrite=overwrite,
         ) as writer:
             writer.write(self.samples)

@@ -8,8 +8,8 @@ import numpy as np
 
 from stemlight.audio.decoding import AudioInfo, NotDecodableError, damaged, wrong_stream
 from stemlight.audio.files import SourceFile
-from stemlight.audio.ogg import is_chained
-from stemlight.audio.wav import promised_samples
+from stemlight.audio.ogg import is_chained, vorbis_places
+from stemlight.audio.wav import FloodError, promised_samples
 from stemlight.errors import InputError
 from stemlight.shapes import Float32
 
@@ -39,7 +39,10 @@ class SndfileDecoder:
         import soundfile  # here, to keep `import stemlight` cheap
 
         _refuse_foreign_content(file)
-        n_promised = promised_samples(file)
+        try:
+            n_promised = promised_samples(file)
+        except FloodError as error:
+            raise InputError(f"{name} is damaged ({error}); get it anew") from error
         self._name = name
         self._failure = soundfile.SoundFileError
         try:
@@ -50,6 +53,9 @@ class SndfileDecoder:
         try:
             self.info = self._read_info(stream)
             self._refuse_cut_off(n_promised)
+            n_channels = self.info.n_channels
+            is_reordered = self.info.format == "ogg" and n_channels > 2
+            self._places = list(vorbis_places(n_channels)) if is_reordered else None
         except BaseException:
             self.close()
             raise
@@ -69,7 +75,7 @@ class SndfileDecoder:
                 block[:, n_filled : n_filled + len(frames)] = frames.T
                 n_filled += len(frames)
             n_read += n_block
-            yield block
+            yield block[self._places] if self._places is not None else block
 
     def close(self) -> None:
         """Free libsndfile's part."""

@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from stemlight.audio.files import WritableFile
-from stemlight.audio.ogg import set_serial_number
+from stemlight.audio.files import FaultKeeper, WritableFile
+from stemlight.audio.ogg import set_serial_number, vorbis_places
 from stemlight.audio.pcm import to_pcm
 from stemlight.errors import UsageError
 from stemlight.shapes import Float32
 
 __all__ = ["SndfileEncoder"]
-
-_OGG_SERIAL_NUMBER = 1
 
 # Stems are added and processed further, so the lossy formats lean to quality: MP3 at the highest
 # constant rate (320 kbit/s from 32 kHz on), Vorbis at about 240 kbit/s (quality 8 of 10).
@@ -47,18 +45,25 @@ class SndfileEncoder:
         n_channels: int,
         format: str,
         bit_depth: str | None,
+        bit_rate_kbps: int | None = None,
     ) -> None:
         import soundfile  # here, to keep `import stemlight` cheap
 
-        self._file = _FaultKeeper(file)
+        self._file = FaultKeeper(file)
         self._format = format
         self._bit_depth = bit_depth
         self._portion = np.empty((n_channels, _PORTION_SAMPLES), np.float32)
         self._n_waiting = 0
+        # The inverse of a permutation: which of our channels comes first in the file, second ...
+        self._order = np.argsort(vorbis_places(n_channels)) if format == "ogg" else None
         self._failures = (soundfile.SoundFileError, AssertionError)
         settings = dict(_SETTINGS[format])
         if bit_depth is not None:
             settings["subtype"] = f"PCM_{bit_depth}"
+        if bit_rate_kbps is not None:
+            settings["compression_level"] = _compression(
+                format, bit_rate_kbps, sample_rate_hz=sample_rate_hz, n_channels=n_channels
+            )
         try:
             self._sound = soundfile.SoundFile(
                 self._file, "w", samplerate=sample_rate_hz, channels=n_channels, **settings
@@ -91,7 +96,7 @@ class SndfileEncoder:
             raise OSError(f"libsndfile failed ({error})") from error
         self._file.raise_fault()
         if self._format == "ogg":
-            set_serial_number(self._file.file, _OGG_SERIAL_NUMBER)
+            set_serial_number(self._file.file)
 
     def abandon(self) -> None:
         """Free libsndfile's part, which would otherwise write once more when it is collected."""
@@ -114,35 +119,15 @@ class SndfileEncoder:
             return np.ascontiguousarray(to_pcm(block, 16).T, dtype=np.int16)
         if self._bit_depth == "24":
             return np.ascontiguousarray(to_pcm(block, 24).T) << 8  # the upper 24 of 32 bits
-        return np.ascontiguousarray(block.T)
+        return np.ascontiguousarray(block.T if self._order is None else block[self._order].T)
 
 
-class _FaultKeeper:
-    """A file for libsndfile's callbacks, in which an exception would be printed and forgotten."""
-
-    def __init__(self, file: WritableFile) -> None:
-        self.file = file
-        self.closed_to_writing = False
-        self._fault: OSError | None = None
-
-    def raise_fault(self) -> None:
-        if self._fault is not None:
-            raise self._fault
-
-    def write(self, content: bytes) -> int:
-        if self.closed_to_writing or self._fault is not None:
-            return 0
-        try:
-            return self.file.write(content)
-        except OSError as error:
-            self._fault = error
-            return 0
-
-    def read(self, n_bytes: int) -> bytes:
-        return self.file.read(n_bytes)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self.file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self.file.tell()
+def _compression(format: str, kbps: int, *, sample_rate_hz: int, n_channels: int) -> float:
+    """Return the number from 0 (best) to 1 that libsndfile turns into a bit rate or quality."""
+    if format == "mp3":
+        most, least = (320, 32) if sample_rate_hz >= 32000 else (160, 8)
+        most = 64 if sample_rate_hz < 16000 else most
+        return (most - kbps) / (most - least)
+    # What libvorbis needs for two channels of music at the qualities 0 to 10.
+    usual_kbps = [64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 500]
+    return 1 - float(np.interp(2 * kbps / n_channels, usual_kbps, range(11))) / 10

@@ -16,7 +16,7 @@ from stemlight.audio.files import ReadableFile, WritableFile
 from stemlight.audio.pcm import to_pcm
 from stemlight.shapes import Float32
 
-__all__ = ["WavEncoder", "promised_samples"]
+__all__ = ["FloodError", "WavEncoder", "promised_samples"]
 
 _RIFF_LIMIT_BYTES = 0xFFFFFFFF
 _FORMAT_PCM, _FORMAT_FLOAT, _FORMAT_EXTENSIBLE = 1, 3, 0xFFFE
@@ -27,6 +27,10 @@ _BYTES_PER_SAMPLE = {"16": 2, "24": 3, "float": 4}
 _UNKNOWN_FROM_BYTES = 0x7FFF0000
 
 _MOST_CHUNKS = 1000  # a gigabyte of zeros is a hundred million of empty chunks
+
+
+class FloodError(Exception):
+    """More chunks than any program writes, before the sound; FFmpeg would take minutes for them."""
 
 
 class WavEncoder:
@@ -88,6 +92,9 @@ def promised_samples(file: ReadableFile) -> int | None:
     """Return how many samples the header of a WAV, RF64 or AIFF promises, and rewind the file.
 
     None: it is none of these, or its header does not say (written to a pipe, not PCM, damaged).
+
+    Raises:
+        FloodError: a thousand chunks come before the sound.
     """
     file.seek(0)
     kind, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
@@ -119,7 +126,7 @@ def _promised_by_wav(file: ReadableFile) -> int | None:
             n_data_bytes = n_long_bytes if n_long_bytes else (None if unknown else n_bytes)
             return n_data_bytes // n_frame_bytes if n_data_bytes and n_frame_bytes else None
         file.seek(content + n_bytes + n_bytes % 2)
-    return None
+    raise FloodError(f"more than {_MOST_CHUNKS} chunks before the sound")
 
 
 def _promised_by_aiff(file: ReadableFile) -> int | None:
@@ -130,7 +137,7 @@ def _promised_by_aiff(file: ReadableFile) -> int | None:
             _, n_samples = struct.unpack(">hI", file.read(6))
             return int(n_samples)
         file.seek(content + n_bytes + n_bytes % 2)
-    return None
+    raise FloodError(f"more than {_MOST_CHUNKS} chunks before the sound")
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -19,11 +19,12 @@ from typer.core import TyperGroup
 from stemlight._version import __version__
 from stemlight.cli.blend import blend
 from stemlight.cli.console import complain
+from stemlight.cli.doctor import doctor
 from stemlight.cli.export import export
 from stemlight.cli.hub import models_app
 from stemlight.cli.importing import import_files
 from stemlight.cli.models import info
-from stemlight.cli.separate import separate
+from stemlight.cli.separate import SeparateCommand, separate
 from stemlight.cli.training import evaluate, train
 from stemlight.errors import ConfigError, StemlightError, UsageError
 
@@ -59,7 +60,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (separate, info, evaluate, train, export, blend):
+app.command(cls=SeparateCommand)(separate)
+for _command in (info, doctor, evaluate, train, export, blend):
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import math
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from stemlight._version import __version__
-from stemlight.cli.console import (
-    complain,
-    complain_of_bug,
-    note,
-    print_result,
-    refuse_lost_report,
-    song_progress,
-    write_json,
-)
-from stemlight.cli.inputs import Job, plan_jobs
+from stemlight.cli.console import refuse_lost_report, write_json
 from stemlight.cli.interrupts import Interrupts
-from stemlight.errors import InputError, StemlightError, UsageError
+from stemlight.cli.song_batch import SongBatch
+from stemlight.errors import UsageError
 
 if TYPE_CHECKING:
     from stemlight.audio.files import ReadableFile
-    from stemlight.separation.songs import Progress, SongReport
+    from stemlight.cli.song_batch import Outcome
+    from stemlight.separation.songs import Progress
 
-__all__ = ["separate"]
+__all__ = ["SeparateCommand", "separate"]
 
 ACCOMPANIMENT = "accompaniment"
 """What is left of the mixture without the asked stems; may be asked like a stem."""
+
+_SHARED = "proportional"
 
 
 def separate(
@@ -68,14 +59,43 @@ def separate(
         str | None,
         typer.Option(metavar="STEM", help="Two stems: STEM, and all else as no_STEM."),
     ] = None,
-    format: Annotated[str, typer.Option(metavar="wav|flac|mp3|ogg", help="File format.")] = "wav",
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="wav|flac|mp3|ogg|opus|m4a|stem.mp4",
+            help="File format; stem.mp4 is one file for DJ software.",
+        ),
+    ] = "wav",
     bit_depth: Annotated[
         str | None,
         typer.Option(
             metavar="16|24|float",
-            help="Of wav and flac. float (wav only) never clips. [24]",
+            help="Of wav and flac. float (wav only) never clips. Makes m4a and stem.mp4 lossless. "
+            "[24]",
         ),
     ] = None,
+    bit_rate: Annotated[
+        int | None,
+        typer.Option(metavar="KBPS", min=1, help="Of lossy formats, all channels together."),
+    ] = None,
+    no_tags: Annotated[
+        bool, typer.Option("--no-tags", help="Carry over neither tags nor pictures of the song.")
+    ] = False,
+    exact_sum: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[proportional|STEM]",
+            help="Stems that add up to the song to the last bit; what they lack is shared by "
+            "energy, or goes to STEM, for example other.",
+        ),
+    ] = None,
+    on_clip: Annotated[
+        str,
+        typer.Option(
+            metavar="guard|clip",
+            help="Where a stem is too loud for 16 or 24 bits: lower all stems alike, or clip it.",
+        ),
+    ] = "guard",
     engine: Annotated[
         str, typer.Option(metavar="onnx|torch", help="What runs the network.")
     ] = "onnx",
@@ -92,6 +112,21 @@ def separate(
         bool,
         typer.Option("--overwrite", help="Replace stems that exist; without it such songs fail."),
     ] = False,
+    max_duration: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Refuse songs that last longer."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Skip songs that an earlier call with --resume finished: same input, model and "
+            "options, stems unchanged.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Audit the stems: length, lag, gain, seams, sum.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write all results as JSON, too.")
     ] = None,
@@ -102,6 +137,9 @@ def separate(
     Every stem has its song's length, sample rate and channels. A song gets all of its stems or
     none. Songs of the same name become "name", "name (2)" ... in the order they are given.
 
+    `--exact-sum` alone shares what is missing; where an input could be taken for the name of a
+    stem, write `--exact-sum=STEM`.
+
     Exit codes: 0 all done; 1 some inputs failed (each is named with its reason on standard error,
     the rest is done); 2 wrong usage.
     """
@@ -110,9 +148,19 @@ def separate(
 
     with Interrupts() as interrupts:
         from stemlight.api import load
-        from stemlight.separation.songs import SongOptions, separate_file
+        from stemlight.separation.song_checks import check_song
+        from stemlight.separation.songs import SongOptions, check_options, separate_file
 
-        options = SongOptions(format=format, bit_depth=bit_depth, overwrite=overwrite)
+        options = SongOptions(
+            format=format,
+            bit_depth=bit_depth,
+            bit_rate_kbps=bit_rate,
+            keep_tags=not no_tags,
+            max_duration_seconds=max_duration,
+            overwrite=overwrite,
+            exact_sum=exact_sum,
+            on_clip=on_clip,  # type: ignore[arg-type]
+        )
         separator = load(
             model,
             engine=engine,  # type: ignore[arg-type]
@@ -123,13 +171,18 @@ def separate(
         if sources is None and len(separator.sources) == 1:
             complement = ACCOMPANIMENT  # one stem alone is half of an answer
         options = replace(options, sources=sources, complement=complement)
-        # Wrong names of stems are wrong usage, found before any work.
-        stream = separator.stream(channels=2, sources=sources, complement=complement)
+        names = check_options(options, separator)  # wrong usage is found before any work
+        if resume:
+            options = replace(options, resume=_fingerprint(model, engine, device, offline))
+        hop_seconds = separator.maker.hop_samples / separator.sample_rate_hz
 
-        def run(song: Path | ReadableFile, folder: Path, on_progress: Progress) -> SongReport:
-            return separate_file(separator, song, folder, options=options, on_progress=on_progress)
+        def run(song: Path | ReadableFile, folder: Path, on_progress: Progress) -> Outcome:
+            done = separate_file(separator, song, folder, options=options, on_progress=on_progress)
+            if not check:
+                return done, None
+            return done, check_song(song, done, hop_seconds=hop_seconds, on_progress=on_progress)
 
-        batch = _Batch(run, stream.stems, interrupts, quiet=quiet)
+        batch = SongBatch(run, names, interrupts, quiet=quiet)
         try:
             batch.separate_all(inputs, output)
         finally:  # what is done is reported after Ctrl-C, too
@@ -139,6 +192,12 @@ def separate(
             )
     if batch.n_failed:
         raise typer.Exit(1)
+
+
+def _fingerprint(model: str, engine: str, device: str, offline: bool) -> str:
+    from stemlight.weights.fingerprints import model_fingerprint
+
+    return model_fingerprint(model, engine=engine, device=device, offline=offline)
 
 
 def _asked_stems(stems: str | None, karaoke: str | None) -> tuple[list[str] | None, str | None]:
@@ -155,119 +214,25 @@ def _asked_stems(stems: str | None, karaoke: str | None) -> tuple[list[str] | No
     return [name for name in names if name != ACCOMPANIMENT], ACCOMPANIMENT
 
 
-class _Batch:
-    """Separates one song after the other, prints what became of it, and goes on."""
+class SeparateCommand(TyperCommand):
+    """Lets `--exact-sum` stand without a value, which options elsewhere need."""
 
-    def __init__(
-        self,
-        run: Callable[[Path | ReadableFile, Path, Progress], SongReport],
-        stems: tuple[str, ...],
-        interrupts: Interrupts,
-        *,
-        quiet: bool,
-    ) -> None:
-        self._run = run
-        self._stems = stems
-        self._interrupts = interrupts
-        self._quiet = quiet
-        self._n_printed = 0
-        self.n_failed = 0
-        self.songs: list[dict[str, Any]] = []
-
-    def separate_all(self, inputs: list[str], output: Path) -> None:
-        from stemlight.audio.wording import shown
-
-        plan = plan_jobs(inputs, output)
-        for name, reason in plan.refusals:
-            self._fail(name, f"{shown(name)} {reason}")
-        n_jobs = len(plan.jobs)
-        for number, job in enumerate(plan.jobs, start=1):
-            self._interrupts.check()
-            name = "<stdin>" if job.song is None else shown(job.song)
-            title = name if n_jobs == 1 else f"{name} ({number} of {n_jobs})"
-            report = self._separate(job, name, title)
-            if report is not None:
-                self.songs.append({"status": "done", **report.to_json()})
-                if not self._quiet:
-                    self._print(report, shown(report.folder))
-        if self.n_failed and not self._quiet and len(self.songs) > 1:
-            note(f"{self.n_failed} of {len(self.songs)} inputs failed")
-
-    def _separate(self, job: Job, name: str, title: str) -> SongReport | None:
-        """Return the report, or None after saying what went wrong."""
-        given = name if job.song is None else str(job.song)
-        try:
-            with (
-                song_progress(title, quiet=self._quiet) as advance,
-                _opened(job.song, self._interrupts) as song,
-            ):
-
-                def go_on(n_done: int, n_total: int | None) -> None:
-                    self._interrupts.check()
-                    advance(n_done, n_total)
-
-                return self._run(song, job.folder, go_on)
-        except StemlightError as error:
-            line = str(error)
-            self._fail(given, line if name in line else f"{name}: {line}")
-        except Exception as error:  # the others are still to be done
-            complain_of_bug(name, error)
-            self._note_failure(given, f"{type(error).__name__}: {error}")
-        return None
-
-    def _fail(self, given: str, line: str) -> None:
-        complain(line)
-        self._note_failure(given, line)
-
-    def _note_failure(self, given: str, line: str) -> None:
-        self.n_failed += 1
-        self.songs.append({"status": "failed", "input": given, "error": line})
-
-    def _print(self, report: SongReport, folder: str) -> None:
-        """Print one row at once: songs may take hours."""
-        widths = [max(len(stem) + 3, 7) for stem in self._stems]
-        if not self._n_printed:
-            names = "  ".join(
-                f"{stem} dB".rjust(width) for stem, width in zip(self._stems, widths, strict=True)
-            )
-            print_result(f"  duration       time  factor  {names}  folder")
-        self._n_printed += 1
-        levels = "  ".join(
-            _level(report.stems[stem].level_db).rjust(width)
-            for stem, width in zip(self._stems, widths, strict=True)
-        )
-        print_result(
-            f"{report.duration_seconds:8.1f} s {report.elapsed_seconds:8.1f} s  "
-            f"{report.real_time_factor:6.3f}  {levels}  {folder}"
-        )
-        for name, stem in report.stems.items():
-            if stem.n_clipped:
-                note(
-                    f"{folder}: {stem.n_clipped} samples of {name} are beyond full scale and were "
-                    "clipped; --bit-depth float keeps them"
-                )
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments after giving the option its usual value where it has none."""
+        return super().parse_args(ctx, _with_values(args))
 
 
-def _level(level_db: float) -> str:
-    return f"{level_db:.1f}" if math.isfinite(level_db) else "silent"
+def _with_values(args: Sequence[str]) -> list[str]:
+    end = list(args).index("--") if "--" in args else len(args)
+    words = list(args)
+    for index in range(end):
+        if words[index] == "--exact-sum":
+            following = words[index + 1] if index + 1 < end else ""
+            if not _is_sum(following):
+                words[index] = f"--exact-sum={_SHARED}"
+    return words
 
 
-@contextlib.contextmanager
-def _opened(song: Path | None, interrupts: Interrupts) -> Iterator[Path | ReadableFile]:
-    if song is not None:
-        yield song
-    elif sys.stdin is None or sys.stdin.isatty():
-        raise InputError("<stdin> is closed or a terminal; pipe a sound file into it")
-    elif sys.stdin.buffer.seekable():
-        yield sys.stdin.buffer
-    else:
-        with _Spooled(tempfile.TemporaryFile(buffering=0)) as file:
-            with interrupts.at_once():  # a pipe may take for ever
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            yield file
-
-
-class _Spooled(io.BufferedRandom):
-    """What came through the standard input, under its name."""
-
-    name = "<stdin>"
+def _is_sum(word: str) -> bool:
+    """Tell a stem from an input: inputs exist, or have suffixes, slashes or a dash."""
+    return word == _SHARED or (re.fullmatch(r"\w+", word) is not None and not Path(word).exists())

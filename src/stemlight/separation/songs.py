@@ -1,66 +1,61 @@
 """Takes a song's file to files of its stems, block by block: all stems of a song, or none.
 
-The stems are written into a hidden folder, `.stemlight-<random>.part`, beside the one they are for,
-or in it where it exists already. When all are complete they get their place together; a failure
-removes the hidden folder and all folders that were made for it.
+open_audio -> SeparationStream -> ResidualSharing -> SumRounder and guard gain -> placed together
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
-import secrets
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stemlight.audio import AudioInfo, AudioWriter, open_audio
+from stemlight.audio import AudioInfo, Tags, open_audio, read_tags
 from stemlight.audio.files import ReadableFile
-from stemlight.audio.wording import reason, shown
-from stemlight.errors import InputError, OutputError
+from stemlight.audio.wording import shown
+from stemlight.separation.exact_sum import PROPORTIONAL
+from stemlight.separation.placing import placed_together, remove_left_overs
+from stemlight.separation.progress import Progress, expected_samples, reporter
+from stemlight.separation.queues import SampleQueue
+from stemlight.separation.residuals import ResidualSharing
+from stemlight.separation.resume import (
+    RECORD_FILE,
+    SongRecord,
+    hash_song,
+    hash_work,
+    read_record,
+)
 from stemlight.separation.separator import Separator
-from stemlight.separation.streaming import SeparationStream
+from stemlight.separation.song_options import (
+    STEM_MP4,
+    OnClip,
+    SongOptions,
+    check_options,
+    is_whole,
+)
+from stemlight.separation.stem_files import WrittenStems, write_stems
+from stemlight.separation.stem_sinks import Piece, StemPlan, stem_mp4_order
 from stemlight.shapes import Float32
 
-__all__ = ["Progress", "SongOptions", "SongReport", "StemReport", "separate_file"]
+__all__ = [
+    "OnClip",
+    "Progress",
+    "SongOptions",
+    "SongReport",
+    "StemReport",
+    "check_options",
+    "separate_file",
+]
 
-Progress = Callable[[int, int | None], None]
-"""Called with the samples read so far and how many there are, about: None if nobody knows."""
+_Block = Float32[np.ndarray, "channels samples"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class SongOptions:
-    """What to make of a song.
-
-    `sources` and `complement` are those of `Separator.stream`, `format` and `bit_depth` those of
-    `AudioWriter`. Without `overwrite`, a folder that holds one of the stems already is refused.
-
-    Raises:
-        UsageError: no such format or bit depth, or they do not go together.
-    """
-
-    sources: Sequence[str] | None = None
-    complement: str | None = None
-    format: str = "wav"
-    bit_depth: str | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        # Making a writer touches no file, and checks what does not depend on the song.
-        AudioWriter(
-            f"stem.{self.format}",
-            sample_rate_hz=44_100,
-            n_channels=2,
-            format=self.format,
-            bit_depth=self.bit_depth,
-        )
+_LONGEST_NAME_BYTES = 255  # on all common file systems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +67,8 @@ class StemReport:
     """Root mean square of all channels against full scale; minus infinity is silence."""
     n_clipped: int
     """Samples that 16 or 24 bits could not hold and that saturated."""
+    stream: int = 0
+    """Which audio stream of the file it is: the first of a STEM file is the mixture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +82,19 @@ class SongReport:
     n_channels: int
     stems: Mapping[str, StemReport]
     elapsed_seconds: float
+    bit_depth: str | None = None
+    """What a sample became: "16", "24" or "float"; None in a lossy format."""
+    is_whole: bool = False
+    """The stems are all of the mixture: all sources of the model, or some and the complement."""
+    gain_db: float = 0.0
+    """Of all stems alike, so that none of them clips; 0 unless one would."""
+    exact_sum: str | None = None
+    n_inexact: int = 0
+    """Samples that no float stems add up to: see `stemlight.separation.exact_sum`."""
+    was_done: bool = False
+    """The stems were made by an earlier call and found complete; nothing was written."""
+    notes: tuple[str, ...] = ()
+    """Which tags could not be carried over, each in one line."""
 
     @property
     def real_time_factor(self) -> float:
@@ -98,6 +108,7 @@ class SongReport:
                 "path": str(stem.path),
                 "level_db": stem.level_db if math.isfinite(stem.level_db) else None,
                 "n_clipped": stem.n_clipped,
+                "stream": stem.stream,
             }
             for name, stem in self.stems.items()
         }
@@ -105,6 +116,7 @@ class SongReport:
         return plain | {
             "folder": str(self.folder),
             "stems": stems,
+            "notes": list(self.notes),
             "real_time_factor": self.real_time_factor,
         }
 
@@ -119,198 +131,183 @@ def separate_file(
 ) -> SongReport:
     """Write the stems of `song` as `folder/<stem>.<format>`, in memory that no length changes.
 
+    A STEM file is one for all: `folder/<name of the folder>.stem.mp4`.
+
+    `on_progress` gets the samples read and their number, and cancels by returning False; see
+    `fraction_progress` for one that gets fraction and time left.
+
     Raises:
         InputError: the song cannot be read to its end, or holds no sound.
         OutputError: the stems cannot be written, or exist already.
         UsageError: the model has no such source, or the format cannot hold the song's sample rate
             or number of channels.
+        CancelledError: `on_progress` returned False.
     """
     options = options or SongOptions()
     started = time.perf_counter()
-    with open_audio(song) as reader:
-        info = reader.info
-        stream = separator.stream(
+    given = shown(song) if isinstance(song, Path) else "<stream>"
+    # Before it is opened: a file object has one position for all.
+    sha256 = "" if options.resume is None else hash_song(song, reporter(given, on_progress))
+    tags = read_tags(song) if options.keep_tags else Tags()
+    with open_audio(song, max_duration_seconds=options.max_duration_seconds) as reader:
+        tell = reporter(reader.info.path, on_progress, expected_samples(reader.info))
+        work = _SongWork(separator, reader.info, folder, options, tell)
+        work.tags = tags
+        remove_left_overs(folder)
+        record = SongRecord() if options.resume is None else read_record(folder)
+        key = work.key(sha256)
+        written = record.finished(folder, key, work.still_here)
+        was_done = written is not None
+        if written is None:
+            written = work.write(reader.blocks(), record, key)
+    return SongReport(
+        input=str(song) if isinstance(song, Path) else reader.info.path,
+        folder=folder,
+        duration_seconds=written.n_samples / reader.info.sample_rate_hz,
+        sample_rate_hz=reader.info.sample_rate_hz,
+        n_channels=reader.info.n_channels,
+        stems={
+            name: StemReport(
+                path=folder / work.files[name],
+                level_db=-math.inf if stem.level_db is None else stem.level_db,
+                n_clipped=stem.n_clipped,
+                stream=work.streams[name],
+            )
+            for name, stem in written.stems.items()
+        },
+        elapsed_seconds=time.perf_counter() - started,
+        bit_depth=options.written_bit_depth,
+        is_whole=work.is_whole,
+        gain_db=written.gain_db,
+        exact_sum=options.exact_sum,
+        n_inexact=written.n_inexact,
+        was_done=was_done,
+        notes=(*tags.notes, *written.notes),
+    )
+
+
+class _SongWork:
+    """One song on its way into one folder."""
+
+    def __init__(
+        self,
+        separator: Separator,
+        info: AudioInfo,
+        folder: Path,
+        options: SongOptions,
+        on_progress: Callable[[int], None],
+    ) -> None:
+        self._stream = separator.stream(
             channels=info.n_channels,
             sources=options.sources,
             sample_rate_hz=info.sample_rate_hz,
             complement=options.complement,
         )
-        files = {name: f"{name}.{options.format}" for name in stream.stems}
-        with _placed_together(folder, list(files.values()), overwrite=options.overwrite) as part:
-            paths = {name: part / file for name, file in files.items()}
-            with _opened_stems(paths, info, options) as stems, stream:
-                n_samples = _run(stream, reader.blocks(), stems, _reported(info, on_progress))
-                if n_samples == 0:
-                    raise InputError(f"{info.path} holds no samples")
-    return SongReport(
-        input=str(song) if isinstance(song, Path) else info.path,
-        folder=folder,
-        duration_seconds=n_samples / info.sample_rate_hz,
-        sample_rate_hz=info.sample_rate_hz,
-        n_channels=info.n_channels,
-        stems={name: stem.report(folder / files[name]) for name, stem in stems.items()},
-        elapsed_seconds=time.perf_counter() - started,
-    )
+        self._stems = self._stream.stems
+        check_options(options, separator)
+        self.is_whole = is_whole(options, separator)
+        self.files = {name: f"{name}.{options.format}" for name in self._stems}
+        self.streams = dict.fromkeys(self._stems, 0)
+        if options.format == STEM_MP4:
+            name = _shortened(folder.name, f".{STEM_MP4}")
+            self.files = dict.fromkeys(self._stems, name)
+            self.streams = {
+                name: 1 + index for index, name in enumerate(stem_mp4_order(self._stems))
+            }
+        self.tags = Tags()
+        self._info = info
+        self._folder = folder
+        self._options = options
+        self._on_progress = on_progress
+        self._n_read = 0
 
+    def still_here(self) -> None:
+        """Tell that work goes on where the song does not, so that it can be cancelled."""
+        self._on_progress(self._n_read)
 
-@dataclass
-class _OpenStem:
-    """A stem that is being written, and its energy so far."""
-
-    writer: AudioWriter
-    energy: float = 0.0
-    n_values: int = 0
-
-    def write(self, block: Float32[np.ndarray, "channels samples"]) -> None:
-        self.writer.write(block)
-        self.energy += float(np.square(block, dtype=np.float64).sum())
-        self.n_values += block.size
-
-    def report(self, path: Path) -> StemReport:
-        level_db = 10 * math.log10(self.energy / self.n_values) if self.energy else -math.inf
-        return StemReport(path=path, level_db=level_db, n_clipped=self.writer.n_clipped)
-
-
-@contextlib.contextmanager
-def _opened_stems(
-    paths: Mapping[str, Path], info: AudioInfo, options: SongOptions
-) -> Iterator[dict[str, _OpenStem]]:
-    with contextlib.ExitStack() as writers:
-        yield {
-            name: _OpenStem(
-                writers.enter_context(
-                    AudioWriter(
-                        path,
-                        sample_rate_hz=info.sample_rate_hz,
-                        n_channels=info.n_channels,
-                        format=options.format,
-                        bit_depth=options.bit_depth,
-                    )
-                )
-            )
-            for name, path in paths.items()
+    def key(self, song_sha256: str) -> str:
+        """Hash all that the bytes of the stems depend on."""
+        options: dict[str, object] = {
+            "stems": self._stems,
+            "complement": self._options.complement,
+            "format": self._options.format,
+            "bit_depth": self._options.written_bit_depth,
+            "bit_rate_kbps": self._options.bit_rate_kbps,
+            "keep_tags": self._options.keep_tags,
+            "exact_sum": self._options.exact_sum,
+            "on_clip": self._options.on_clip,
         }
+        if self._options.format == STEM_MP4 or (self.tags and not self.tags.title):
+            options["track"] = self._folder.name
+        return hash_work(song_sha256, self._options.resume or "", options)
 
+    def write(self, blocks: Iterator[_Block], record: SongRecord, key: str) -> WrittenStems:
+        """Separate the song into its files; the record says which of those there are its own."""
+        names = list(dict.fromkeys(self.files.values()))
+        keeps_record = self._options.resume is not None
+        replaceable = {RECORD_FILE, *(names if self._options.overwrite else record.files)}
+        # The record comes first: then it knows the stems of a process that was killed in between.
+        placed = [RECORD_FILE, *names] if keeps_record else names
+        with placed_together(self._folder, placed, replaceable=replaceable) as part:
+            written = write_stems(
+                self._pieces(blocks), self._plan(part), on_rewrite=self.still_here
+            )
+            if keeps_record:
+                paths = [part / name for name in names]
+                record.with_song(key, paths, written, self.still_here).write(part)
+        return written
 
-def _run(
-    stream: SeparationStream,
-    blocks: Iterator[Float32[np.ndarray, "channels samples"]],
-    stems: Mapping[str, _OpenStem],
-    on_progress: Callable[[int], None],
-) -> int:
-    """Push all blocks through the stream into the stems; return how many samples there were."""
-    n_samples = 0
-    for block in blocks:
-        for name, finished in stream.push(block).items():
-            stems[name].write(finished)
-        n_samples += block.shape[1]
-        on_progress(n_samples)
-    for name, finished in stream.flush().items():
-        stems[name].write(finished)
-    for stem in stems.values():
-        assert stem.writer.n_samples == n_samples, f"{stem.writer.n_samples} of {n_samples} samples"
-    return n_samples
-
-
-def _reported(info: AudioInfo, on_progress: Progress | None) -> Callable[[int], None]:
-    """Return a callback that knows how many samples there are to come, about."""
-    n_total = info.n_samples
-    if n_total is None and info.duration_seconds is not None:
-        n_total = round(info.duration_seconds * info.sample_rate_hz)
-
-    def report(n_samples: int) -> None:
-        if on_progress is not None:
-            on_progress(n_samples, n_total)
-
-    return report
-
-
-@contextlib.contextmanager
-def _placed_together(folder: Path, files: Sequence[str], *, overwrite: bool) -> Iterator[Path]:
-    """Give a hidden folder whose `files` get their place in `folder` if the block ends well.
-
-    Raises:
-        OutputError: `folder` cannot be written to, or holds one of `files` and `overwrite` is off.
-    """
-    made: list[Path] = []
-    try:
-        _make_missing(folder.parent, made)
-        _check_targets(folder, files, overwrite=overwrite)
-        with _hidden_folder_for(folder) as part:
-            yield part
-            _check_targets(folder, files, overwrite=overwrite)  # again: much time has passed
-            _place(part, folder, files)
-    except BaseException as error:
-        for path in reversed(made):
-            with contextlib.suppress(OSError):
-                path.rmdir()  # unless another song's stems came into it meanwhile
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write to {shown(folder)}: {reason(error)}") from error
-        raise
-
-
-@contextlib.contextmanager
-def _hidden_folder_for(folder: Path) -> Iterator[Path]:
-    """Make a hidden folder on the file system of `folder`, and remove what is left of it."""
-    name = f".stemlight-{secrets.token_hex(4)}.part"
-    is_inside = folder.is_dir()
-    part = folder / name if is_inside else folder.with_name(name)
-    try:
-        part.mkdir()  # in the block: an interrupt may come at any moment
-        yield part
-    except OutputError as error:  # people know the folder that they asked for, not this one
-        there = (f"{os.sep}{name}", "") if is_inside else (name, folder.name)
-        raise OutputError(str(error).replace(*there)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _check_targets(folder: Path, files: Sequence[str], *, overwrite: bool) -> None:
-    """Refuse what would fail after the work: a name in use, not allowed, or too long."""
-    try:
-        folder.lstat()
-    except FileNotFoundError:
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{shown(folder)} exists and is no folder; choose another folder")
-    there = [file for file in files if (folder / file).exists()]
-    if there and not overwrite:
-        raise OutputError(
-            f"{shown(folder)} holds {', '.join(there)} already; allow to overwrite (--overwrite), "
-            "or choose another folder"
+    def _plan(self, part: Path) -> StemPlan:
+        options = self._options
+        is_named = options.exact_sum not in (None, PROPORTIONAL)
+        return StemPlan(
+            part=part,
+            files=self.files,
+            info=self._info,
+            format=options.format,
+            bit_depth=options.written_bit_depth,
+            bit_rate_kbps=options.bit_rate_kbps,
+            tags=self.tags,
+            track=self._folder.name,
+            is_one_file=options.format == STEM_MP4,
+            guards=options.on_clip == "guard",
+            adds_up=options.exact_sum is not None,
+            main_stem=self._stems.index(options.exact_sum) if is_named else None,
         )
-    for file in there:
-        if not (folder / file).is_file():
-            raise OutputError(f"{shown(folder / file)} exists and is no file; rename it")
+
+    def _pieces(self, blocks: Iterator[_Block]) -> Iterator[Piece]:
+        """Yield all finished samples, with those of the mixture if the stems shall add up."""
+        if self._options.exact_sum is None and self._options.format != STEM_MP4:
+            yield from (Piece(finished) for finished in self._finished(blocks, None))
+            return
+        n_channels = self._info.n_channels
+        mixture = SampleQueue(n_channels)
+        # The complement lacks nothing but rounding errors, which have no bands to be shared by.
+        is_shared = self._options.exact_sum == PROPORTIONAL and self._options.complement is None
+        sharing = ResidualSharing(len(self._stems), n_channels) if is_shared else None
+        for finished in self._finished(blocks, mixture):
+            same = mixture.pop(finished.shape[-1]).copy()
+            if sharing is None:
+                yield Piece(finished, same)
+            else:
+                yield from (Piece(*piece) for piece in sharing.push(finished, same))
+        if sharing is not None:
+            yield from (Piece(*piece) for piece in sharing.flush())
+
+    def _finished(
+        self, blocks: Iterator[_Block], mixture: SampleQueue | None
+    ) -> Iterator[Float32[np.ndarray, "stems channels samples"]]:
+        with self._stream as stream:
+            for block in blocks:
+                if mixture is not None:
+                    mixture.push(block)
+                yield np.stack(list(stream.push(block).values()))
+                self._n_read += block.shape[1]
+                self._on_progress(self._n_read)
+            yield np.stack(list(stream.flush().values()))
 
 
-def _make_missing(folder: Path, made: list[Path]) -> None:
-    """Make `folder` and its parents, and note which ones were not there."""
-    if folder.is_dir():
-        return
-    _make_missing(folder.parent, made)
-    made.append(folder)  # before it is made: an interrupt may come at any moment
-    with contextlib.suppress(FileExistsError):  # another process may be working beside this one
-        folder.mkdir()
-
-
-def _place(part: Path, folder: Path, files: Sequence[str]) -> None:
-    """Move all files into `folder`; after a failure everything is where it was."""
-    if not folder.exists():
-        part.rename(folder)
-        return
-    moved: list[tuple[Path, Path]] = []
-
-    def move(source: Path, destination: Path) -> None:
-        source.rename(destination)
-        moved.append((source, destination))
-
-    try:
-        for file in files:
-            if (folder / file).exists():
-                move(folder / file, part / f".old-{file}")
-            move(part / file, folder / file)
-    except BaseException:
-        for source, destination in reversed(moved):
-            destination.rename(source)
-        raise
+def _shortened(name: str, suffix: str) -> str:
+    """Append the suffix to a name, shortening that to what file systems allow."""
+    room = _LONGEST_NAME_BYTES - len(suffix)
+    return os.fsencode(name)[:room].decode("utf-8", "ignore") + suffix

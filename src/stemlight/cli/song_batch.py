@@ -1,0 +1,173 @@
+"""One song after the other: what became of each is printed at once, and the others are done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemlight.cli.console import complain, complain_of_bug, note, print_result, song_progress
+from stemlight.cli.inputs import Job, plan_jobs
+from stemlight.cli.interrupts import Interrupts
+from stemlight.errors import InputError, StemlightError
+
+if TYPE_CHECKING:
+    from stemlight.audio.files import ReadableFile
+    from stemlight.separation.song_checks import SongCheck
+    from stemlight.separation.songs import Progress, SongReport
+
+    Outcome = tuple[SongReport, SongCheck | None]
+    Run = Callable[[Path | ReadableFile, Path, Progress], Outcome]
+    """Separates a song into a folder, and audits it if that was asked."""
+
+__all__ = ["SongBatch"]
+
+
+class SongBatch:
+    """Separates all songs of a call."""
+
+    def __init__(
+        self, run: Run, stems: tuple[str, ...], interrupts: Interrupts, *, quiet: bool
+    ) -> None:
+        self._run = run
+        self._stems = stems
+        self._interrupts = interrupts
+        self._quiet = quiet
+        self._n_printed = 0
+        self.n_failed = 0
+        self.songs: list[dict[str, Any]] = []
+
+    def separate_all(self, inputs: list[str], output: Path) -> None:
+        """Separate what `inputs` name into folders below `output`."""
+        from stemlight.audio.wording import shown
+
+        plan = plan_jobs(inputs, output)
+        for name, reason in plan.refusals:
+            self._fail(name, f"{shown(name)} {reason}")
+        n_jobs = len(plan.jobs)
+        for number, job in enumerate(plan.jobs, start=1):
+            self._interrupts.check()
+            name = "<stdin>" if job.song is None else shown(job.song)
+            title = name if n_jobs == 1 else f"{name} ({number} of {n_jobs})"
+            outcome = self._separate(job, name, title)
+            if outcome is not None:
+                self._tell(outcome, name, shown(outcome[0].folder))
+        if self.n_failed and not self._quiet and len(self.songs) > 1:
+            note(f"{self.n_failed} of {len(self.songs)} inputs failed")
+
+    def _separate(self, job: Job, name: str, title: str) -> Outcome | None:
+        """Return the report, or None after saying what went wrong."""
+        given = name if job.song is None else str(job.song)
+        try:
+            with (
+                song_progress(title, quiet=self._quiet) as advance,
+                _opened(job.song, self._interrupts) as song,
+            ):
+
+                def go_on(n_done: int, n_total: int | None) -> None:
+                    self._interrupts.check()
+                    advance(n_done, n_total)
+
+                return self._run(song, job.folder, go_on)
+        except StemlightError as error:
+            line = str(error)
+            self._fail(given, line if name in line else f"{name}: {line}")
+        except Exception as error:  # the others are still to be done
+            complain_of_bug(name, error)
+            self._note_failure(given, f"{type(error).__name__}: {error}")
+        return None
+
+    def _fail(self, given: str, line: str) -> None:
+        complain(line)
+        self._note_failure(given, line)
+
+    def _note_failure(self, given: str, line: str) -> None:
+        self.n_failed += 1
+        self.songs.append({"status": "failed", "input": given, "error": line})
+
+    def _tell(self, outcome: Outcome, name: str, folder: str) -> None:
+        report, check = outcome
+        plain = {"status": "skipped" if report.was_done else "done", **report.to_json()}
+        if check is not None:
+            plain["check"] = check.to_json()
+        self.songs.append(plain)
+        if not self._quiet:
+            self._print(report, folder)
+            if check is not None:
+                print_result(f"  check: {check.line}")
+            for line in (*_news(report), *report.notes):
+                note(f"{folder}: {' '.join(line.split())}")
+        if check is not None and check.problems:
+            self.n_failed += 1
+            complain(f"{name}: the check found that {'; '.join(check.problems)}")
+
+    def _print(self, report: SongReport, folder: str) -> None:
+        """Print one row at once: songs may take hours."""
+        widths = [max(len(stem) + 3, 7) for stem in self._stems]
+        if not self._n_printed:
+            names = "  ".join(
+                f"{stem} dB".rjust(width) for stem, width in zip(self._stems, widths, strict=True)
+            )
+            print_result(f"  duration       time  factor  {names}  folder")
+        self._n_printed += 1
+        levels = "  ".join(
+            _level(report.stems[stem].level_db).rjust(width)
+            for stem, width in zip(self._stems, widths, strict=True)
+        )
+        print_result(
+            f"{report.duration_seconds:8.1f} s {report.elapsed_seconds:8.1f} s  "
+            f"{report.real_time_factor:6.3f}  {levels}  {folder}"
+        )
+
+
+def _news(report: SongReport) -> Iterator[str]:
+    """Yield a line for everything about a song that nobody expects."""
+    if report.was_done:
+        yield "done before"
+    if report.gain_db:
+        yield (
+            f"a stem is beyond full scale, so all were lowered by {-report.gain_db:.2f} dB; "
+            "--bit-depth float keeps the level, --on-clip clip saturates instead"
+        )
+    for name, stem in report.stems.items():
+        if stem.n_clipped:
+            yield (
+                f"{stem.n_clipped} samples of {name} are beyond full scale and were clipped; "
+                "--bit-depth float keeps them"
+            )
+    if report.n_inexact:
+        yield (
+            f"of {report.n_inexact} samples no float stems have the exact sum, it is the nearest; "
+            "--bit-depth 24 has it always"
+        )
+
+
+def _level(level_db: float) -> str:
+    return f"{level_db:.1f}" if math.isfinite(level_db) else "silent"
+
+
+@contextlib.contextmanager
+def _opened(song: Path | None, interrupts: Interrupts) -> Iterator[Path | ReadableFile]:
+    if song is not None:
+        yield song
+    elif sys.stdin is None or sys.stdin.isatty():
+        raise InputError("<stdin> is closed or a terminal; pipe a sound file into it")
+    elif sys.stdin.buffer.seekable():
+        yield sys.stdin.buffer
+    else:
+        with _Spooled(tempfile.TemporaryFile(buffering=0)) as file:
+            with interrupts.at_once():  # a pipe may take for ever
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            yield file
+
+
+class _Spooled(io.BufferedRandom):
+    """What came through the standard input, under its name."""
+
+    name = "<stdin>"
