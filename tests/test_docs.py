@@ -122,3 +122,14 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, "docs/models.md", "exec"), {})
     assert int(capsys.readouterr().out) > 0
+
+
+def test_every_promise_is_kept_by_something_that_exists():
+    text = (REPOSITORY / "docs" / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|bench)/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(named) > 30
+    for path, function in named:
+        source = (REPOSITORY / path).read_text(encoding="utf-8")
+        assert not function or f"def {function}(" in source, f"{path} has no {function}"
+    promises = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all("`" in line for line in promises if not line.startswith("| promise"))
