@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import stemlight
-from bench.speed import EXAMPLE
+from bench.material import EXAMPLE
 from stemlight.audio import Audio
 from stemlight.stft import Stft
 

@@ -1,66 +1,225 @@
-"""Real-time factor of the embedded model: both engines, four stems and one.
+"""Speed and memory of our engines beside the authors' routines and beside peers, in one run.
 
-    python -m bench.speed [SONG]
+    python -m bench.speed [--seconds 60] [--runs 3] [--only NAME...] [--song FILE] [-o FILE]
 
-Real-time factor is processing time over duration, from samples in memory to stems in memory, the
-best of three runs in one process each after a short warm-up.
+Every row is a process of its own: from samples in memory to all stems in memory, the best of some
+runs after a warm-up of a few seconds of music. A row whose first run takes longer than a minute
+runs once. A table of all rows is written to docs/performance.md; of some, only where `-o` says.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-import stemlight
-from stemlight.api import Engine
+from bench.contestants import CONTESTANTS, SAMPLE_RATE_HZ, Contestant
+from bench.machine import describe_machine, peak_mib
+from bench.material import EXAMPLE, music
+from bench.peers import HTDEMUCS, N_THREADS, OPEN_UNMIX
+from stemlight.errors import UsageError
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "feelings.flac"
-DURATION_SECONDS = 60
-N_RUNS = 3
-N_THREADS = 2
+REPORT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+WARM_UP_SECONDS = 3
+LONG_RUN_SECONDS = 60
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+COLUMNS = (
+    "row",
+    "wall s",
+    "CPU s",
+    "real-time factor",
+    "peak MB",
+    "x Open-Unmix",
+    "x HTDemucs",
+    "x authors",
+)
 
 
-def minute_of(song: Path) -> tuple[np.ndarray, int]:
-    """Read a song and repeat or cut it to a minute."""
-    audio = stemlight.read_audio(song)
-    n_samples = DURATION_SECONDS * audio.sample_rate_hz
-    n_repeats = -(-n_samples // audio.n_samples)
-    return np.tile(audio.samples, n_repeats)[:, :n_samples], audio.sample_rate_hz
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The best run of a row, and the peak of its process."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    n_runs: int
 
 
-def real_time_factor(
-    engine: Engine, samples: np.ndarray, sample_rate_hz: int, sources: list[str] | None
-) -> float:
-    """Return the best of some runs."""
-    separator = stemlight.load(engine=engine, device="cpu", n_threads=N_THREADS)
-    separator(samples[:, : 10 * sample_rate_hz], sources=sources, sample_rate_hz=sample_rate_hz)
-    seconds = []
-    for _ in range(N_RUNS):
-        start = time.perf_counter()
-        separator(samples, sources=sources, sample_rate_hz=sample_rate_hz)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds) / DURATION_SECONDS
+def measure(contestant: Contestant, song: Path, seconds: float, n_runs: int) -> Measurement:
+    """Run a contestant in this process."""
+    samples, sample_rate_hz = music(song, seconds)
+    if sample_rate_hz != SAMPLE_RATE_HZ:
+        raise UsageError(f"{song} has {sample_rate_hz} Hz; peers take {SAMPLE_RATE_HZ} Hz")
+    separate = contestant.make(Path(os.environ.get("BENCH_SYSTEM", "")))
+    separate(samples[:, : WARM_UP_SECONDS * sample_rate_hz])
+    runs: list[tuple[float, float]] = []
+    while len(runs) < n_runs and not (runs and runs[0][0] > LONG_RUN_SECONDS):
+        start, start_cpu = time.perf_counter(), _cpu_seconds()
+        separate(samples)
+        runs.append((time.perf_counter() - start, _cpu_seconds() - start_cpu))
+    wall, cpu = min(runs)
+    return Measurement(wall_seconds=wall, cpu_seconds=cpu, peak_mib=peak_mib(), n_runs=len(runs))
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure_apart(
+    contestant: Contestant, folder: Path | None, song: Path, seconds: float, n_runs: int
+) -> Measurement | str:
+    """Run a contestant in a process of its own; return why it could not, if it could not."""
+    command = [sys.executable, "-m", "bench.speed", "--row", contestant.name]
+    command += ["--song", str(song), "--seconds", str(seconds), "--runs", str(n_runs)]
+    environment = dict(os.environ) | dict.fromkeys(THREAD_VARIABLES, str(N_THREADS))
+    if folder is not None:
+        environment["BENCH_SYSTEM"] = str(folder)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return lines[-1] if lines else f"ended with {done.returncode}"
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def export_systems(contestants: Iterable[Contestant], cache: Path) -> dict[str, Path]:
+    """Write each system once, with random weights, by the command line."""
+    folders: dict[str, Path] = {}
+    for system in dict.fromkeys(each.system for each in contestants if each.system):
+        folders[system] = cache / system
+        command = [sys.executable, "-m", "stemlight", "export", system, "-o", str(cache / system)]
+        subprocess.run(command, check=True, capture_output=True)
+    return folders
+
+
+def table_of(measured: Mapping[str, Measurement], seconds: float, n_runs: int) -> list[list[str]]:
+    """Return the cells of all rows; ratios are how many times faster a row is than another."""
+    rows = []
+    for contestant in CONTESTANTS:
+        found = measured.get(contestant.name)
+        if found is None:
+            continue
+        title = contestant.title + (" (one run)" if found.n_runs < n_runs else "")
+        rows.append(
+            [
+                title,
+                f"{found.wall_seconds:.2f}",
+                f"{found.cpu_seconds:.2f}",
+                f"{found.wall_seconds / seconds:.3f}",
+                f"{found.peak_mib * 1.048576:.0f}",
+                *(
+                    _ratio(found, measured.get(other)) if other else ""
+                    for other in (OPEN_UNMIX, HTDEMUCS, contestant.authors)
+                ),
+            ]
+        )
+    return rows
+
+
+def _ratio(found: Measurement, other: Measurement | None) -> str:
+    return "" if other is None else f"{other.wall_seconds / found.wall_seconds:.2f}"
+
+
+def report(
+    rows: Sequence[Sequence[str]], left_out: Mapping[str, str], seconds: float, n_runs: int
+) -> str:
+    """Return the page: what was measured, how, on what, and the table."""
+    command = f"python -m bench.speed --seconds {seconds:g} --runs {n_runs}"
+    lines = [
+        "# Performance",
+        "",
+        f"Written by `{command}`.",
+        "",
+        f"Four stems (but for the row of one) of {seconds:g} s of real music at {SAMPLE_RATE_HZ}",
+        f"Hz, {N_THREADS} threads, from samples in memory to stems in memory, the best of {n_runs}",
+        f"after a warm-up; a row whose first run takes longer than {LONG_RUN_SECONDS} s runs once.",
+        "Every row has a process of its own, and its peak is that of the whole process, with",
+        "interpreter, libraries and stems. CPU seconds are those of the same run. The real-time",
+        "factor is wall time over the music's length; `x` is how many times faster a row is than",
+        "the other.",
+        "",
+        *describe_machine(),
+        "",
+        "Only the embedded model is trained; weights do not change the time, so all others are",
+        "random. The authors' code is not installed: their rows are the same networks in PyTorch",
+        "as it comes (MDX-Net: the same graph in ONNX Runtime), windows, batches and passes as",
+        "theirs. `x authors` compares with the routine that cuts the song into as many windows of",
+        "as many samples as ours do, and so has equal output but for the context at the seams;",
+        "overlap, where they published with it, doubles its time. Peers are run by their own code.",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+    if left_out:
+        lines += ["Left out:", "", *(f"- {name}: {why}" for name, why in left_out.items()), ""]
+    return "\n".join(lines)
+
+
+def run_all(names: Sequence[str], song: Path, seconds: float, n_runs: int, console: Console) -> str:
+    """Measure the rows of these names and return the page."""
+    chosen = [each for each in CONTESTANTS if each.name in names]
+    left_out = {
+        each.title: f"{each.missing} is not installed"
+        for each in chosen
+        if each.missing is not None
+    }
+    chosen = [each for each in chosen if each.missing is None]
+    measured: dict[str, Measurement] = {}
+    with tempfile.TemporaryDirectory() as cache:
+        folders = export_systems(chosen, Path(cache))
+        for contestant in chosen:
+            folder = folders.get(contestant.system or "")
+            found = measure_apart(contestant, folder, song, seconds, n_runs)
+            if isinstance(found, str):
+                left_out[contestant.title] = found.replace(cache, "")
+                console.print(f"{contestant.name}: {found}", highlight=False)
+            else:
+                measured[contestant.name] = found
+                console.print(
+                    f"{contestant.name}: {found.wall_seconds:.2f} s, {found.peak_mib:.0f} MiB",
+                    highlight=False,
+                )
+    return report(table_of(measured, seconds, n_runs), left_out, seconds, n_runs)
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("song", nargs="?", type=Path, default=EXAMPLE)
-    samples, sample_rate_hz = minute_of(parser.parse_args().song)
-    table = Table(title=f"Real-time factor, {N_THREADS} threads, {DURATION_SECONDS} s of music")
-    for column in ("engine", "four stems", "vocals alone", "vocals / four"):
-        table.add_column(column, justify="right" if column != "engine" else "left")
-    engines: tuple[Engine, ...] = ("onnx", "torch")
-    for engine in engines:
-        four = real_time_factor(engine, samples, sample_rate_hz, None)
-        one = real_time_factor(engine, samples, sample_rate_hz, ["vocals"])
-        table.add_row(engine, f"{four:.3f}", f"{one:.3f}", f"{one / four:.0%}")
-    Console().print(table)
+    """Measure all rows, or, in a process of its own, one."""
+    names = [contestant.name for contestant in CONTESTANTS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names)
+    parser.add_argument("--song", type=Path, default=EXAMPLE)
+    parser.add_argument("-o", "--output", type=Path, default=None)
+    parser.add_argument("--row", choices=names, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    song, seconds, n_runs = arguments.song, arguments.seconds, arguments.runs
+    if arguments.row:
+        (contestant,) = (each for each in CONTESTANTS if each.name == arguments.row)
+        print(json.dumps(asdict(measure(contestant, song, seconds, n_runs))))
+        return
+    console = Console(stderr=True)
+    page = run_all(arguments.only, song, seconds, n_runs, console)
+    output = arguments.output or (REPORT if set(arguments.only) == set(names) else None)
+    if output is None:
+        print(page)
+    else:
+        output.write_text(page, encoding="utf-8")
+        console.print(f"written to {output}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ squared windows, which returns the signal exactly.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,7 @@ from stemlight.shapes import Complex, Float32
 __all__ = ["Analysis", "Stft", "hann_window", "pack_planes", "unpack_planes"]
 
 _COMPLEX_AXIS = {"complex-major": 1, "channel-major": 2}
+_FRAMES_AT_ONCE = 32
 _LEAST_ENVELOPE = np.float32(1e-8)  # where nothing but a window's edge reaches
 
 
@@ -51,17 +56,21 @@ def unpack_planes(
     planes: Float32[np.ndarray, "batch planes frames bins"], packing: Packing
 ) -> Complex[np.ndarray, "batch channels frames bins"]:
     """Undo `pack_planes`."""
-    batch, n_planes, frames, bins = planes.shape
-    channels = n_planes // 2
-    if packing == "complex-major":
-        parts = planes.reshape(batch, 2, channels, frames, bins)
-        real, imaginary = parts[:, 0], parts[:, 1]
-    else:
-        parts = planes.reshape(batch, channels, 2, frames, bins)
-        real, imaginary = parts[:, :, 0], parts[:, :, 1]
+    real, imaginary = _parts(planes, packing)
     spectrogram = np.empty(real.shape, np.complex64)
     spectrogram.real, spectrogram.imag = real, imaginary
     return spectrogram
+
+
+def _parts(
+    planes: Float32[np.ndarray, "batch planes frames bins"], packing: Packing
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return views of the real and the imaginary parts, `(batch, channels, frames, bins)`."""
+    batch, n_planes, frames, bins = planes.shape
+    axis = _COMPLEX_AXIS[packing]
+    shape = [batch, n_planes // 2, frames, bins]
+    parts = np.moveaxis(planes.reshape(*shape[:axis], 2, *shape[axis:]), axis, 0)
+    return parts[0], parts[1]
 
 
 class Stft:
@@ -142,32 +151,71 @@ class Stft:
     ) -> Float32[np.ndarray, "batch channels samples"]:
         """Transform planes back into a window's samples; magnitudes need the mixture's phase."""
         if self.representation == "complex":
-            spectrogram = unpack_planes(planes, self.packing)
+            real, imaginary = _parts(planes, self.packing)
+
+            def write(channel: tuple[int, int], frames: slice, block: np.ndarray) -> None:
+                block.real, block.imag = real[channel][frames], imaginary[channel][frames]
         else:
             assert phase is not None, "magnitudes alone make no waveform; give the phase"
-            spectrogram = planes * phase
-        # irfft fills the missing bins up with zeros.
-        frames = scipy.fft.irfft(
-            spectrogram, self.n_fft, axis=-1, overwrite_x=True, workers=self.n_workers
-        )
-        frames *= self.window
-        n_frames, first = frames.shape[2], self.n_fft // 2 if self.centered else 0
-        n_samples = self.hop_samples * (n_frames - 1) + (0 if self.centered else self.n_fft)
-        summed = self._overlap_add(frames)[..., first : first + n_samples]
-        envelope = self._envelope(n_frames)[first : first + n_samples]
-        return summed / np.maximum(envelope, _LEAST_ENVELOPE)
+            real = planes
 
-    def _overlap_add(self, frames: np.ndarray) -> np.ndarray:
-        """Add frames up at multiples of the hop, a hop's width of all frames at a time."""
-        batch, channels, n_frames, _ = frames.shape
+            def write(channel: tuple[int, int], frames: slice, block: np.ndarray) -> None:
+                np.multiply(planes[channel][frames], phase[channel][frames], out=block)
+
+        n_frames, first = real.shape[2], self.n_fft // 2 if self.centered else 0
+        n_samples = self.hop_samples * (n_frames - 1) + (0 if self.centered else self.n_fft)
+        kept = slice(first, first + n_samples)
+        envelope = np.maximum(self._envelope(n_frames)[kept], _LEAST_ENVELOPE)
+        samples = np.empty((*real.shape[:2], n_samples), np.float32)
+
+        def restore(channel: tuple[int, int]) -> None:
+            summed = self._add_up(partial(write, channel), n_frames, real.shape[3])
+            np.divide(summed[kept], envelope, out=samples[channel])
+
+        self._for_each(restore, list(np.ndindex(real.shape[:2])))
+        return samples
+
+    def _add_up(
+        self, write: Callable[[slice, np.ndarray], None], n_frames: int, n_bins: int
+    ) -> Float32[np.ndarray, " samples"]:
+        """Transform one channel back, a few frames at a time.
+
+        Their spectra, frames and sums stay in the processor's cache, and in memory that is used
+        again; all frames at once take almost twice the time.
+        """
         n_parts = -(-self.n_fft // self.hop_samples)
-        summed = np.zeros((batch, channels, n_frames + n_parts - 1, self.hop_samples), np.float32)
-        for part in range(n_parts):
-            piece = frames[..., part * self.hop_samples : (part + 1) * self.hop_samples]
-            summed[:, :, part : part + n_frames, : piece.shape[-1]] += piece
-        return summed.reshape(batch, channels, -1)
+        summed = np.zeros((n_frames + n_parts - 1, self.hop_samples), np.float32)
+        spectra = np.zeros((min(_FRAMES_AT_ONCE, n_frames), self.n_bins), np.complex64)
+        for start in range(0, n_frames, _FRAMES_AT_ONCE):
+            stop = min(start + _FRAMES_AT_ONCE, n_frames)
+            block = spectra[: stop - start]
+            write(slice(start, stop), block[:, :n_bins])  # bins beyond stay zero
+            frames = scipy.fft.irfft(block, self.n_fft, axis=-1)
+            frames *= self.window
+            self._add_parts(frames, summed[start : stop + n_parts - 1])
+        return summed.reshape(-1)
+
+    def _for_each(
+        self, work: Callable[[tuple[int, int]], None], items: list[tuple[int, int]]
+    ) -> None:
+        n_threads = self.n_workers if self.n_workers > 0 else os.cpu_count() or 1
+        if min(n_threads, len(items)) < 2:
+            for item in items:
+                work(item)
+            return
+        with ThreadPoolExecutor(min(n_threads, len(items))) as threads:
+            for _ in threads.map(work, items):
+                pass
+
+    def _add_parts(self, frames: np.ndarray, summed: np.ndarray) -> None:
+        """Add frames up at multiples of the hop, a hop's width of all frames at a time."""
+        n_frames = len(frames)
+        for part in range(-(-self.n_fft // self.hop_samples)):
+            piece = frames[:, part * self.hop_samples : (part + 1) * self.hop_samples]
+            summed[part : part + n_frames, : piece.shape[1]] += piece
 
     def _envelope(self, n_frames: int) -> np.ndarray:
-        squared = np.broadcast_to(self.window**2, (1, 1, n_frames, self.n_fft))
-        envelope: np.ndarray = self._overlap_add(squared)[0, 0]
-        return envelope
+        n_parts = -(-self.n_fft // self.hop_samples)
+        summed = np.zeros((n_frames + n_parts - 1, self.hop_samples), np.float32)
+        self._add_parts(np.broadcast_to(self.window**2, (n_frames, self.n_fft)), summed)
+        return summed.reshape(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from stemlight.blocks.tfc_tdf import conv_norm
@@ -97,11 +97,19 @@ class FoldedTail(nn.Module):
         )
 
 
-def apply_estimate(estimate: Estimate, planes: Planes, output: Tensor) -> Planes:
-    """Turn the network's output into estimated planes of the source."""
+def apply_estimate(
+    estimate: Estimate,
+    planes: Float[Tensor, "*#batch planes frames bins"],
+    output: Float[Tensor, "*#batch outputs frames bins"],
+) -> Float[Tensor, "*_ planes frames bins"]:
+    """Turn the network's output into estimated planes of the source.
+
+    Leading axes are broadcast: one mixture may stand for all of its sources.
+    """
     if estimate == "mapping":
         return output
     if estimate == "masking":
         return planes * output
-    gain = torch.sigmoid(output)
-    return planes * repeat(gain, "b c t bins -> b (complex c) t bins", complex=2)
+    parts = rearrange(planes, "... (complex c) t bins -> ... complex c t bins", complex=2)
+    estimates = parts * torch.sigmoid(output).unsqueeze(-4)
+    return rearrange(estimates, "... complex c t bins -> ... (complex c) t bins")

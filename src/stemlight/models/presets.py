@@ -134,7 +134,7 @@ PRESETS: Mapping[str, ModelConfig] = {
             merge_skip="multiply",
             estimate="gain",
         ),
-        chunk=_chunk(256, 8192, 8192),
+        chunk=_chunk(256, 4096, 4096),
     ),
     # TFC-TDF-U-Net v1 and the networks that its paper compares: dedicated to one source.
     "tdc-17": ModelConfig(

@@ -7,6 +7,7 @@ separation" (ISMIR 2020); LaSAFT (2021), section 3; LightSAFT (2021); KUIELab-MD
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -123,14 +124,26 @@ class UNet(nn.Module):
 
     def decode(self, encoded: Encoded, conditions: Conditions | None = None) -> Tensor:
         """Run decoder and tail: one target per item of the batch, or all sources."""
-        told = conditions or self._nothing()
+        return self._decode(encoded, conditions or self._nothing(), self.merge_skip)
+
+    def _decode(self, encoded: Encoded, told: Conditions, merge_skip: MergeSkip) -> Tensor:
         features = encoded.features
         levels = zip(self.ups, self.decoders, reversed(encoded.skips), told.decoders, strict=True)
         for up, decoder, skip, modulation in levels:
-            merged = self.merge_skip(up(features), skip)
+            merged = merge_skip(up(features), skip)
             features = decoder(merged, told.control, modulation)
         output: Tensor = self.tail_activation(self.tail(features))
         return output
+
+    def _merge_shared_skip(self, n_sources: int, upsampled: Tensor, skip: Tensor) -> Tensor:
+        """Join features of all sources with the one skip of their item, where it can be, as it is.
+
+        Only a concatenation has to write it out for each source.
+        """
+        if self.merge_skip is concatenate_skip:
+            return self.merge_skip(upsampled, _for_each_source(skip, n_sources))
+        by_item = rearrange(upsampled, "(b s) ... -> b s ...", s=n_sources)
+        return rearrange(self.merge_skip(by_item, skip.unsqueeze(1)), "b s ... -> (b s) ...")
 
     def output_of_pairs(self, planes: Planes, sources: Int[Tensor, " batch"]) -> Tensor:
         """Return the network's own output, before it is taken for a source or for a mask."""
@@ -148,23 +161,25 @@ class UNet(nn.Module):
         self, planes: Planes, sources: Int[Tensor, " sources"]
     ) -> Float[Tensor, "batch sources planes frames bins"]:
         """Estimate every asked source of every item; frames must divide as the levels ask."""
-        n_sources = sources.shape[0]
-        repeated = _for_each_source(planes, n_sources)
         if not self.is_conditioned:
-            output = rearrange(self._output_of_all(planes)[:, sources], "b s ... -> (b s) ...")
+            output = self._output_of_all(planes)[:, sources]
         else:
-            conditions = self.conditions(repeat(sources, "s -> (b s)", b=planes.shape[0]))
-            if self.encoder_is_conditioned:
-                encoded = self.encode(repeated, conditions)
-            else:
-                shared = self.encode(planes)
-                encoded = Encoded(
-                    _for_each_source(shared.features, n_sources),
-                    tuple(_for_each_source(skip, n_sources) for skip in shared.skips),
-                )
+            output = self._output_of_asked(planes, sources)
+        return apply_estimate(self.estimate, planes.unsqueeze(1), output)
+
+    def _output_of_asked(
+        self, planes: Planes, sources: Int[Tensor, " sources"]
+    ) -> Float[Tensor, "batch sources outputs frames bins"]:
+        n_sources = sources.shape[0]
+        conditions = self.conditions(repeat(sources, "s -> (b s)", b=planes.shape[0]))
+        if self.encoder_is_conditioned:
+            encoded = self.encode(_for_each_source(planes, n_sources), conditions)
             output = self.decode(encoded, conditions)
-        estimates = apply_estimate(self.estimate, repeated, output)
-        return rearrange(estimates, "(b s) ... -> b s ...", s=n_sources)
+        else:
+            shared = self.encode(planes)
+            encoded = Encoded(_for_each_source(shared.features, n_sources), shared.skips)
+            output = self._decode(encoded, conditions, partial(self._merge_shared_skip, n_sources))
+        return rearrange(output, "(b s) ... -> b s ...", s=n_sources)
 
     def _output_of_all(self, planes: Planes) -> Tensor:
         output = self.decode(self.encode(planes))

@@ -30,9 +30,13 @@ class OnnxEngine:
         sources: Sequence[str],
         sample_rate_hz: int,
         output_gain: float = 1.0,
+        keeps_silence: bool = False,
         n_threads: int = 0,
     ) -> None:
         """Load the graph; `n_threads` 0 lets ONNX Runtime take all cores.
+
+        `keeps_silence` says that the estimates are shares of the mixture (masks or gains), so that
+        digital silence stays what it is: such windows are not run.
 
         Raises:
             WeightsError: the file is missing or no graph that ONNX Runtime can run.
@@ -41,6 +45,7 @@ class OnnxEngine:
         self.sources = tuple(sources)
         self.sample_rate_hz = sample_rate_hz
         self.output_gain = np.float32(output_gain)
+        self.keeps_silence = keeps_silence
         self.n_channels = 2
         self.session = open_session(graph, n_threads=n_threads)
 
@@ -48,6 +53,20 @@ class OnnxEngine:
         self, mixture: Float32[np.ndarray, "batch channels samples"], sources: Sequence[str]
     ) -> Float32[np.ndarray, "batch sources channels samples"]:
         """Separate windows; see `stemlight.separation.Backend`."""
+        if not self.keeps_silence:
+            return self._run(mixture, sources)
+        sounds = mixture.any(axis=(1, 2))
+        if sounds.all():
+            return self._run(mixture, sources)
+        n_batch, n_channels, n_samples = mixture.shape
+        stems = np.zeros((n_batch, len(sources), n_channels, n_samples), np.float32)
+        if sounds.any():
+            stems[sounds] = self._run(mixture[sounds], sources)
+        return stems
+
+    def _run(
+        self, mixture: Float32[np.ndarray, "batch channels samples"], sources: Sequence[str]
+    ) -> Float32[np.ndarray, "batch sources channels samples"]:
         wanted = np.array([self.sources.index(name) for name in sources], np.int64)
         planes, phase = self.stft.analyse(mixture)
         (estimates,) = self.session.run(["estimates"], {"planes": planes, "sources": wanted})
