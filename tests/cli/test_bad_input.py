@@ -259,3 +259,14 @@ def test_arguments_that_cannot_be_read_are_code_2(run, arguments):
     assert ran.code == 2
     assert ran.out == ""
     assert "Usage: stemlight separate" in ran.err
+
+
+def test_a_pipe_in_a_folder_is_refused_and_not_waited_for(run, song, tmp_path):
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    song.rename(folder / "good.wav")
+    os.mkfifo(folder / "waiting.wav")
+    ran = run("separate", folder, "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert ran.errors == [f"error: {folder}/waiting.wav is a pipe or device; name it by itself"]
+    assert (tmp_path / "out" / "good" / "vocals.wav").is_file()

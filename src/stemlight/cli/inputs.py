@@ -11,6 +11,7 @@ of the same call, ` (2)`, ` (3)` ... follows the name.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,10 @@ def _songs_below(root: Path, output: Path, plan: Plan) -> Iterator[Path]:
             for name in sorted(files)
             if not name.startswith(".") and Path(name).suffix.lower() in SONG_SUFFIXES
         ]
+        for special in filter(_is_special, songs):
+            # Reading a pipe that nobody writes to would never end.
+            plan.refusals.append((str(special), "is a pipe or device; name it by itself"))
+        songs = [song for song in songs if not _is_special(song)]
         results = {output / here.relative_to(root) / _track_name(song) for song in songs}
         written = {path.resolve() for path in (output, *results)}
         folders[:] = sorted(
@@ -106,6 +111,15 @@ def _songs_below(root: Path, output: Path, plan: Plan) -> Iterator[Path]:
             if not name.startswith(".") and (here / name).resolve() not in written
         )
         yield from songs
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path is neither a file nor what an ordinary error will be about."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def _track_name(song: Path) -> str:

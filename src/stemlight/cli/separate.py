@@ -182,7 +182,7 @@ def separate(
                 return done, None
             return done, check_song(song, done, hop_seconds=hop_seconds, on_progress=on_progress)
 
-        batch = SongBatch(run, names, interrupts, quiet=quiet)
+        batch = SongBatch(run, names, interrupts, quiet=quiet, max_duration_seconds=max_duration)
         try:
             batch.separate_all(inputs, output)
         finally:  # what is done is reported after Ctrl-C, too

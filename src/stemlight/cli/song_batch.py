@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,12 +32,19 @@ class SongBatch:
     """Separates all songs of a call."""
 
     def __init__(
-        self, run: Run, stems: tuple[str, ...], interrupts: Interrupts, *, quiet: bool
+        self,
+        run: Run,
+        stems: tuple[str, ...],
+        interrupts: Interrupts,
+        *,
+        quiet: bool,
+        max_duration_seconds: float | None = None,
     ) -> None:
         self._run = run
         self._stems = stems
         self._interrupts = interrupts
         self._quiet = quiet
+        self._max_duration_seconds = max_duration_seconds
         self._n_printed = 0
         self.n_failed = 0
         self.songs: list[dict[str, Any]] = []
@@ -67,7 +73,7 @@ class SongBatch:
         try:
             with (
                 song_progress(title, quiet=self._quiet) as advance,
-                _opened(job.song, self._interrupts) as song,
+                _opened(job.song, self._interrupts, self._max_duration_seconds) as song,
             ):
 
                 def go_on(n_done: int, n_total: int | None) -> None:
@@ -153,7 +159,9 @@ def _level(level_db: float) -> str:
 
 
 @contextlib.contextmanager
-def _opened(song: Path | None, interrupts: Interrupts) -> Iterator[Path | ReadableFile]:
+def _opened(
+    song: Path | None, interrupts: Interrupts, max_duration_seconds: float | None
+) -> Iterator[Path | ReadableFile]:
     if song is not None:
         yield song
     elif sys.stdin is None or sys.stdin.isatty():
@@ -161,9 +169,11 @@ def _opened(song: Path | None, interrupts: Interrupts) -> Iterator[Path | Readab
     elif sys.stdin.buffer.seekable():
         yield sys.stdin.buffer
     else:
+        from stemlight.audio.limits import copy_pipe
+
         with _Spooled(tempfile.TemporaryFile(buffering=0)) as file:
             with interrupts.at_once():  # a pipe may take for ever
-                shutil.copyfileobj(sys.stdin.buffer, file)
+                copy_pipe(sys.stdin.buffer, file, "<stdin>", most_seconds=max_duration_seconds)
             yield file
 
 
