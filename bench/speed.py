@@ -131,10 +131,16 @@ def _ratio(found: Measurement, other: Measurement | None) -> str:
 
 
 def report(
-    rows: Sequence[Sequence[str]], left_out: Mapping[str, str], seconds: float, n_runs: int
+    rows: Sequence[Sequence[str]],
+    left_out: Mapping[str, str],
+    seconds: float,
+    n_runs: int,
+    only: Sequence[str] = (),
 ) -> str:
     """Return the page: what was measured, how, on what, and the table."""
     command = f"python -m bench.speed --seconds {seconds:g} --runs {n_runs}"
+    if only:
+        command += f" --only {' '.join(only)}"
     lines = [
         "# Performance",
         "",
@@ -191,7 +197,8 @@ def run_all(names: Sequence[str], song: Path, seconds: float, n_runs: int, conso
                     f"{contestant.name}: {found.wall_seconds:.2f} s, {found.peak_mib:.0f} MiB",
                     highlight=False,
                 )
-    return report(table_of(measured, seconds, n_runs), left_out, seconds, n_runs)
+    only = list(measured) if len(measured) + len(left_out) < len(CONTESTANTS) else []
+    return report(table_of(measured, seconds, n_runs), left_out, seconds, n_runs, only)
 
 
 def main() -> None:
