@@ -22,7 +22,13 @@ from stemlight.weights.catalogue import DEFAULT_MODEL, find_model
 
 PLANS = (  # frames, trim and overlap in samples
     (256, 8192, 8192),
+    (256, 4096, 8192),
+    (256, 4096, 4096),
+    (256, 2048, 4096),
+    (256, 2048, 2048),
+    (128, 8192, 8192),
     (128, 8192, 4096),
+    (128, 4096, 4096),
     (64, 8192, 4096),
     (64, 4096, 4096),
     (32, 8192, 2048),
