@@ -158,7 +158,6 @@ def mdx_net(folder: Path) -> Separate:
         session = open_session(folder / source / GRAPH_FILE, n_threads=N_THREADS)
         networks.append((stft, session, config.chunk))
     mixer = torch.nn.Linear(2 * len(_MDX_ORDER) + 2, 2 * len(_MDX_ORDER), bias=False)
-    only = np.zeros(1, np.int64)
 
     def separate(mixture: np.ndarray) -> object:
         from stemlight.separation.official_routines import separate_officially
@@ -170,9 +169,8 @@ def mdx_net(folder: Path) -> Separate:
                 windows: np.ndarray, stft: Stft = stft, session: object = session
             ) -> np.ndarray:
                 planes = stft.analyse(torch.from_numpy(windows))[0].numpy()
-                feed = {"planes": planes, "sources": only}
-                (found,) = session.run(None, feed)  # type: ignore[attr-defined]
-                inverse = stft.inverse(torch.from_numpy(found[:, 0]), windows.shape[-1], None)
+                (found,) = session.run(None, {"planes": planes})  # type: ignore[attr-defined]
+                inverse = stft.inverse(torch.from_numpy(found), windows.shape[-1], None)
                 samples: np.ndarray = inverse.numpy()
                 return samples[:, np.newaxis]
 

@@ -19,7 +19,7 @@ from bench import authors, peers
 from bench.peers import Separate
 
 if TYPE_CHECKING:
-    from stemlight.api import Engine
+    from stemlight.api import Engine, Precision
 
 __all__ = ["CONTESTANTS", "SAMPLE_RATE_HZ", "Contestant"]
 
@@ -49,56 +49,79 @@ class Contestant:
         return next(found, None)
 
 
-def _ours(model: str | Path, *, engine: Engine, sources: list[str] | None = None) -> Separate:
-    import stemlight
+@dataclass(frozen=True)
+class _Way:
+    """One way of running our models."""
 
-    separator = stemlight.load(model, engine=engine, device="cpu", n_threads=peers.N_THREADS)
+    engine: Engine
+    precision: Precision = "float32"
+    needs: tuple[str, ...] = ()
 
-    def separate(mixture: np.ndarray) -> object:
-        return separator(mixture, sources=sources, sample_rate_hz=SAMPLE_RATE_HZ)
+    @property
+    def name(self) -> str:
+        """The engine, and the precision where it is not the usual one."""
+        return self.engine + ("-bf16" if self.precision == "bfloat16" else "")
 
-    return separate
+    def separator(self, model: str | Path, *, sources: list[str] | None = None) -> Separate:
+        """Load a model, ready to separate arrays."""
+        import stemlight
+
+        separator = stemlight.load(
+            model,
+            engine=self.engine,
+            precision=self.precision,
+            device="cpu",
+            n_threads=peers.N_THREADS,
+        )
+
+        def separate(mixture: np.ndarray) -> object:
+            return separator(mixture, sources=sources, sample_rate_hz=SAMPLE_RATE_HZ)
+
+        return separate
 
 
-def _ours_embedded(_: Path, *, engine: Engine, sources: list[str] | None = None) -> Separate:
-    return _ours(EMBEDDED, engine=engine, sources=sources)
+def _embedded(way: _Way, _: Path, *, sources: list[str] | None = None) -> Separate:
+    return way.separator(EMBEDDED, sources=sources)
 
 
-_ENGINES: dict[Engine, tuple[str, ...]] = {"onnx": (), "torch": ("torch",)}
-# The engines of each system, and the authors' row that cuts a song into as many windows as we do.
-_SYSTEMS: dict[str, tuple[tuple[Engine, ...], str]] = {
-    "mdx-net": (("onnx",), "authors-mdx-net"),
-    "lasaft-large": (("onnx", "torch"), "authors-lasaft-large"),
-    "lightsaft-mdx": (("onnx", "torch"), "authors-lightsaft-mdx"),
-    "lasaft-v2-light": (("onnx", "torch"), "authors-lasaft-v2-light"),
+_ONNX = _Way("onnx")
+_OPENVINO = _Way("openvino", needs=("openvino",))
+_BF16 = _Way("openvino", "bfloat16", needs=("openvino",))
+_TORCH = _Way("torch", needs=("torch",))
+# Each system with the authors' row that cuts a song into as many windows as we do.
+_SYSTEMS = {
+    "mdx-net": "authors-mdx-net",
+    "lasaft-large": "authors-lasaft-large",
+    "lightsaft-mdx": "authors-lightsaft-mdx",
+    "lasaft-v2-light": "authors-lasaft-v2-light",
 }
 
 CONTESTANTS: tuple[Contestant, ...] = (
     *(
         Contestant(
-            name=f"{EMBEDDED}-{engine}",
-            title=f"embedded model, {engine}",
-            make=partial(_ours_embedded, engine=engine),
-            needs=needs,
+            name=f"{EMBEDDED}-{way.name}",
+            title=f"embedded model, {way.name}",
+            make=partial(_embedded, way),
+            needs=way.needs,
         )
-        for engine, needs in _ENGINES.items()
+        for way in (_ONNX, _OPENVINO, _BF16, _TORCH)
     ),
     Contestant(
         name=f"{EMBEDDED}-onnx-vocals",
         title="embedded model, onnx, vocals alone",
-        make=partial(_ours_embedded, engine="onnx", sources=["vocals"]),
+        make=partial(_embedded, _ONNX, sources=["vocals"]),
     ),
     *(
         Contestant(
-            name=f"{system}-{engine}",
-            title=f"{system}, {engine}",
-            make=partial(_ours, engine=engine),
+            name=f"{system}-{way.name}",
+            title=f"{system}, {way.name}",
+            make=way.separator,
             system=system,
             authors=row,
-            needs=_ENGINES[engine],
+            needs=way.needs,
         )
-        for system, (engines, row) in _SYSTEMS.items()
-        for engine in engines
+        for system, row in _SYSTEMS.items()
+        for way in (_ONNX, _BF16)
     ),
     Contestant(
         name="authors-mdx-net",

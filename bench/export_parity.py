@@ -46,7 +46,7 @@ def row_of(preset: str, graph: Path) -> list[str]:
     config, model = PRESETS[preset], used_model(preset)
     network = model.network
     start = time.perf_counter()
-    export_onnx(model, graph)
+    export_onnx(model, graph, config.sources)
     seconds = [time.perf_counter() - start]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -74,6 +74,11 @@ class ChunkPlan:
         """Distance from one window to the next; at least `overlap_samples`."""
         return self.kept_samples - self.overlap_samples
 
+    @property
+    def latency_samples(self) -> int:
+        """What a stream holds is fewer samples than that: a window's kept part and its context."""
+        return self.kept_samples + self.trim_samples
+
     def n_chunks(self, n_samples: int) -> int:
         """Return the fewest windows whose kept regions cover `n_samples`; 0 for an empty signal.
 

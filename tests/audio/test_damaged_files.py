@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemlight.audio import open_audio, probe, read_audio
+from stemlight.audio.ffmpeg_decoder import FfmpegDecoder
 from stemlight.errors import InputError
 
 from .material import Pipe, encode, noise, wav_bytes
@@ -265,3 +268,16 @@ def test_an_error_of_the_disk_while_reading_is_one_line(whole, format, capfd):
     with pytest.raises(InputError, match=r"^cannot read <stream>: Input/output error$"):
         read_audio(Failing(whole[format]))
     assert capfd.readouterr() == ("", "")
+
+
+def test_packets_that_there_is_no_memory_for_are_not_passed_over(whole, monkeypatch):
+    """Damaged ones are before the first frame; here that would leave out sound that is there."""
+
+    class Packet:
+        def decode(self):
+            raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(FfmpegDecoder, "_packets", lambda decoder: iter([Packet()]))
+    with pytest.raises(InputError, match=r"0\.00 s of 1\.36 s can be read") as raised:
+        open_audio(io.BytesIO(whole["m4a"]))
+    assert isinstance(raised.value.__cause__, MemoryError)

@@ -38,7 +38,9 @@ def test_all_is_well_here(doctor, tmp_path):
     assert lines["numpy"] == np.__version__
     assert lines["length"] == "exact"
     assert lines["two runs"] == "the same bytes"
-    assert lines["onnx and torch"].endswith("of full scale apart")
+    for engine in ("openvino", "torch"):
+        assert lines[f"engine {engine}"].startswith(f"here: {engine} ")
+        assert lines[f"onnx and {engine}"].endswith("of full scale apart")
     assert "times real time" in lines["speed"]
     findings = json.loads(report.read_text())["findings"]
     assert [finding["name"] for finding in findings] == list(lines)
@@ -155,7 +157,7 @@ def test_silence_and_nan_are_found():
 def test_engines_that_are_far_apart_are_found(distance, is_wrong):
     one = {"vocals": np.zeros((2, 5), np.float32)}
     other = {"vocals": np.full((2, 5), distance, np.float32)}
-    assert (compare_engines(one, other).problem is not None) == is_wrong
+    assert (compare_engines(one, "torch", other).problem is not None) == is_wrong
 
 
 def test_the_music_is_always_the_same_and_never_too_loud():

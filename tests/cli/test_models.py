@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 
+import numpy as np
 import pytest
 
+import stemlight
 from stemlight.models.presets import PRESETS
 from stemlight.models.size import network_size
 from stemlight.weights.cards import Score, read_card, write_card
@@ -51,6 +53,18 @@ def test_info_of_a_model_tells_what_its_card_says(run, model, tmp_path):
         assert line in ran.out.splitlines()
     for file in card.files.values():
         assert f"                   sha256 {file.sha256}" in ran.out.splitlines()
+
+
+def test_the_latency_that_info_tells_is_the_one_that_is_measured(run, model):
+    (told,) = (line for line in run("info", model).out.splitlines() if line.startswith("latency "))
+    separator = stemlight.load(model, n_threads=1)
+    lags = []
+    with separator.stream(channels=2) as stream:
+        for _ in range(3 * separator.maker.hop_samples):
+            stream.push(np.zeros((2, 1), np.float32))
+            lags.append(stream.lag_samples)
+    measured_seconds = (max(lags) + 1) / separator.sample_rate_hz  # the last one filled the window
+    assert told.split(maxsplit=1)[1].startswith(f"{measured_seconds:.2f} s at most")
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pty
 import signal
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .material import TORCH_GONE, noise, python, stems_of, tree, write_song
+from .material import STEMS, TORCH_GONE, noise, python, stems_of, tree, write_song
 
 SLOW_SECONDS = 600
 
@@ -71,6 +73,33 @@ def test_a_pipe_is_standard_input(model, tmp_path):
     ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert tree(tmp_path / "separated") == stems_of("stdin")
+
+
+def test_a_pipe_with_a_name_is_read_once_whatever_is_asked(model, tmp_path):
+    """Tags, hash, sound and audit each read the song."""
+    song = write_song(tmp_path / "song.flac", noise(1000))
+    os.mkfifo(tmp_path / "pipe.flac")
+    options = f"--model '{model}' --resume --check --report report.json"
+    command = (
+        f"cat '{song}' > pipe.flac &\n"
+        f"'{sys.executable}' -m stemlight separate pipe.flac <(cat '{song}') {options}"
+    )
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    first, second = json.loads((tmp_path / "report.json").read_text())["songs"]
+    assert first["input"] == "pipe.flac"
+    assert second["input"].startswith("/dev/fd/")
+    assert {song["check"]["n_samples"] for song in (first, second)} == {1000}
+    for stem in STEMS:
+        given = [Path(song["stems"][stem]["path"]) for song in (first, second)]
+        assert len({(tmp_path / path).read_bytes() for path in given}) == 1
 
 
 def test_the_console_script_prints_the_version():
@@ -181,6 +210,39 @@ def test_a_signal_ends_waiting_for_standard_input(model, tmp_path):
     assert process.wait(timeout=60) == 130
     assert process.stderr.read() == ""
     process.communicate()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("is_written_to", [False, True], ids=["nobody writes", "half a song"])
+def test_a_signal_ends_waiting_for_a_pipe(model, tmp_path, number, code, is_written_to):
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stemlight", "separate", pipe, "--model", model, "-o", out],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"separating {pipe}\n"
+    with pipe.open("wb", buffering=0) if is_written_to else contextlib.nullcontext() as writer:
+        if writer is not None:
+            writer.write(b"RIFF")
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert not out.exists()
+
+
+def test_a_pipe_that_ends_before_its_song_begins_is_one_line(run, tmp_path):
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    with subprocess.Popen(f": > '{pipe}'", shell=True):
+        ran = run("separate", pipe, "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert ran.errors == [f"error: {pipe} is empty (0 bytes); get it anew"]
 
 
 # Bugs of ours

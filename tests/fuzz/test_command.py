@@ -198,6 +198,44 @@ def test_links_are_followed_to_songs_only_and_never_in_circles(tiny_model, tmp_p
     assert "4711" not in ran.stderr.decode()
 
 
+def test_links_in_the_output_folder_are_followed_inside_of_it_alone(tiny_model, tmp_path):
+    songs, out, outside = tmp_path / "songs", tmp_path / "out", tmp_path / "outside"
+    names = ["to outside", "to nowhere", "to itself", "to inside", "good", "deep/song", "up/song"]
+    for name in names:
+        write_song(songs / f"{name}.wav")
+    outside.mkdir()
+    (out / "inside").mkdir(parents=True)
+    (out / "to outside").symlink_to(outside)
+    (out / "to nowhere").symlink_to(tmp_path / "nowhere")
+    (out / "to itself").symlink_to("to itself")
+    (out / "to inside").symlink_to("inside")
+    (out / "deep").symlink_to("../outside")
+    (out / "up").symlink_to("..")
+    link = tmp_path / "link"
+    link.symlink_to("out")  # the folder that was asked for may be a link itself
+    before = state(tmp_path, without=out)
+    ran = separate(tiny_model, tmp_path, "songs", "-o", "link", "--overwrite")
+    assert ran.returncode == 1
+    refuse_control_characters(ran)
+    assert state(tmp_path, without=out) == before
+    leads_out = "is a link, or below one, that leads out of link to"
+    for name, place in {
+        "to outside": "outside",
+        "to nowhere": "nowhere",
+        "deep/song": "outside/song",
+        "up/song": "song",
+    }.items():
+        line = (
+            f"error: songs/{name}.wav: link/{name} {leads_out} {tmp_path}/{place}; "
+            "remove the link, or choose another --output"
+        )
+        assert line in errors(ran)
+    (other,) = (line for line in errors(ran) if leads_out not in line)
+    assert other.startswith("error: songs/to itself.wav: ")
+    written = {path for path in tree(out) if path.endswith(b".wav")}
+    assert written == {b"inside/bass.wav", b"good/bass.wav"}
+
+
 def test_each_damaged_song_gets_one_line_and_the_others_are_done(tiny_model, tmp_path):
     songs = tmp_path / "songs"
     good = {f"good {number}" for number in range(3)}

@@ -20,9 +20,11 @@ from stemlight.separation.mdx_engine import (
     read_mdx_shape,
 )
 from stemlight.separation.official_routines import separate_officially
+from stemlight.separation.sessions import OnnxRuntime
 
 from .fakes import noise
 
+ONE_THREAD = OnnxRuntime(n_threads=1)
 N_FFT, HOP, DIM_T = 128, 32, 16
 DIM_F = N_FFT // 2 + 1
 WINDOW = HOP * (DIM_T - 1)
@@ -44,9 +46,8 @@ def write_graph(path, factor, *, shape=("batch", 4, DIM_F, DIM_T), output=None, 
 
 
 def engine_of(path, **options):
-    return MdxOnnxEngine(
-        path, **{"source": "vocals", "n_fft": N_FFT, "hop_samples": HOP, "n_threads": 1, **options}
-    )
+    facts = {"source": "vocals", "n_fft": N_FFT, "hop_samples": HOP, "runtime": ONE_THREAD}
+    return MdxOnnxEngine(path, **{**facts, **options})
 
 
 @pytest.fixture
@@ -62,14 +63,14 @@ def official(shared):
     graph = shared("fixtures/official/mdx_v2_vocals.onnx")
     tensors = load_file(shared("fixtures/official/mdx_v2.safetensors"))
     mixture = tensors["in.wave"].astype(np.float32) / 32768
-    engine = MdxOnnxEngine(graph, source="vocals", n_fft=384, hop_samples=64, n_threads=1)
+    engine = MdxOnnxEngine(graph, source="vocals", n_fft=384, hop_samples=64, runtime=ONE_THREAD)
     return engine, mixture, tensors["out.sources_before_mixer"][3]  # bass, drums, other, vocals
 
 
 def test_the_authors_graph_gives_the_authors_planes(official, shared):
     engine, _, _ = official
     tensors = load_file(shared("fixtures/official/mdx_v2_vocals.onnx.io.safetensors"))
-    (planes,) = engine.session.run(None, {"input": tensors["input"]})
+    (planes,) = engine.runtime(engine.graph)(tensors["input"])
     np.testing.assert_allclose(planes, tensors["output"], atol=1e-4)
 
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from stemlight.errors import WeightsError
-from stemlight.separation.sessions import open_session
+from stemlight.errors import UsageError, WeightsError
+from stemlight.separation import sessions
+from stemlight.separation.sessions import OnnxRuntime, open_session
 from stemlight.weights.catalogue import find_model
 
 PEAKS = """
@@ -20,7 +21,7 @@ def resident():
     (line,) = (line for line in lines if line.startswith("VmRSS"))
     return int(line.split()[1])
 
-feed = {"planes": np.zeros((1, 4, 128, 2048), np.float32), "sources": np.arange(4)}
+feed = {"planes": np.zeros((1, 4, 128, 2048), np.float32)}
 sessions = [open_session(Path(sys.argv[1]), n_threads=1) for _ in range(4)]
 loaded = resident()
 for session in sessions:
@@ -46,7 +47,29 @@ def test_sessions_may_be_opened_one_after_another():
         [value.name for value in open_session(graph, n_threads=1, optimize=optimize).get_inputs()]
         for optimize in (False, False)
     ]
-    assert names == [["planes", "sources"]] * 2
+    assert names == [["planes"]] * 2
+
+
+class CpuSession:
+    """What ONNX Runtime gives where the drivers of a GPU are missing."""
+
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+
+
+def test_a_gpu_is_used_or_its_absence_told(monkeypatch):
+    asked = []
+
+    def open_cpu_session(graph, *, n_threads, providers):
+        asked.append(providers)
+        return CpuSession()
+
+    gpu = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(sessions.onnxruntime, "get_available_providers", lambda: gpu)
+    monkeypatch.setattr(sessions, "open_session", open_cpu_session)
+    with pytest.raises(UsageError, match="cannot use 'cuda' here: its driver or libraries are"):
+        OnnxRuntime(device="cuda")(b"graph")
+    assert asked == [gpu]
 
 
 def test_a_file_that_is_no_graph_is_refused(tmp_path):

@@ -28,22 +28,50 @@ def noise(*shape):
     return 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
 @pytest.mark.parametrize("sources", [["vocals", "drums", "bass", "other"], ["other", "vocals"]])
-def test_both_engines_give_the_same_samples_to_1e_4(tiny_model, sources):
+def test_all_engines_give_the_same_samples_to_1e_4(tiny_model, sources, engine):
     mixture = noise(2, 30_000)
     onnx = stemlight.load(tiny_model)(mixture, sources=sources)
-    torch_stems = stemlight.load(tiny_model, engine="torch", device="cpu")(mixture, sources=sources)
-    assert list(onnx) == list(torch_stems) == sources
+    stems = stemlight.load(tiny_model, engine=engine, device="cpu")(mixture, sources=sources)
+    assert list(onnx) == list(stems) == sources
     for name in sources:
-        np.testing.assert_allclose(onnx[name], torch_stems[name], atol=1e-4)
+        np.testing.assert_allclose(onnx[name], stems[name], atol=1e-4)
         assert np.abs(onnx[name]).max() > 0
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_bfloat16_rounds_and_does_no_more(engine):
+    """Eight bits of each factor are about 40 dB, and it is a network of many layers."""
+    mixture = noise(2, 6 * 44_100)
+    exact = stemlight.load(engine=engine, device="cpu")(mixture)
+    rounded = stemlight.load(engine=engine, device="cpu", precision="bfloat16")(mixture)
+    for name, stem in exact.items():
+        error = np.square(rounded[name] - stem).sum() / np.square(stem).sum()
+        assert 1e-9 < error < 3e-4
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"engine": "onxx"}, r"no engine 'onxx' \(did you mean 'onnx'\?\); choose from onnx, "),
+        ({"precision": "float16"}, r"no precision 'float16' .*; choose from float32, bfloat16"),
+        ({"precision": "bfloat16"}, r"the onnx engine computes in float32, not in bfloat16; add"),
+        ({"device": "cuda"}, r"does not run on 'cuda'; put onnxruntime-gpu in its place, or use"),
+        ({"device": "tpu"}, r"no device of the onnx engine 'tpu'.*; choose from auto, cpu, cuda"),
+        ({"engine": "openvino", "device": "cuda"}, r"no device of the openvino engine 'cuda'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(choices, message):
+    with pytest.raises(UsageError, match=message):
+        stemlight.load(**choices)
 
 
 def test_exporting_leaves_the_network_as_it_was(tmp_path):
     model = build_model(PRESETS["stemlight-small"]).train()
     network = model.network
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    export_onnx(model, tmp_path / "graph.onnx")
+    export_onnx(model, tmp_path / "graph.onnx", ["vocals", "drums", "bass", "other"])
     assert network.training
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)

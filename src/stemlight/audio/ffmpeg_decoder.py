@@ -202,6 +202,8 @@ class FfmpegDecoder:
                 raise self._damaged(n_samples)
             try:
                 frames = [frame for frame in packet.decode() if frame.samples]
+            except MemoryError as error:  # passing over it would leave out sound that is there
+                raise self._damaged(n_samples) from error
             except self._failure:
                 n_bad_before += n_samples == 0
                 n_bad += n_samples > 0

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -65,6 +66,9 @@ def feature_wise_modulation(features: Features, modulation: ModulationPair) -> F
 def pointwise_modulation(features: Features, modulation: ModulationPair) -> Features:
     """Apply a generated 1x1 convolution (PoCM)."""
     gamma, beta = modulation
+    if len(gamma) == 1:  # one target for all: a convolution as any other
+        kernel = rearrange(gamma, "1 c_in c_out -> c_out c_in 1 1")
+        return F.conv2d(features, kernel, beta.squeeze(0))
     n_frames = features.shape[2]
     flat = rearrange(features, "batch c frames bins -> batch c (frames bins)")
     mixed = torch.baddbmm(beta.unsqueeze(-1), gamma.transpose(1, 2), flat)

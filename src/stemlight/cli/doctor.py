@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _NAME_WIDTH = 24
+_OTHER_ENGINES = {"openvino": ("openvino",), "torch": ("torch", "einops")}
+"""Engines that are compared with the default one where their packages are."""
 
 
 def doctor(
@@ -84,10 +86,18 @@ def _self_test(model: str, n_threads: int) -> Iterable[Finding]:
     try:
         separator = load(model, n_threads=n_threads, offline=True)
         yield from tests.self_test(separator, stems)
-        if find_spec("torch") is not None and find_spec("einops") is not None:
-            other = load(model, engine="torch", device="cpu", n_threads=n_threads, offline=True)
-            torch_stems = other(tests.made_up_music(), sample_rate_hz=44_100)
-            yield tests.compare_engines(stems, torch_stems)
+        for engine, packages in _OTHER_ENGINES.items():
+            if any(find_spec(package) is None for package in packages):
+                continue
+            other = load(
+                model,
+                engine=engine,  # type: ignore[arg-type]
+                device="cpu",
+                n_threads=n_threads,
+                offline=True,
+            )
+            other_stems = other(tests.made_up_music(), sample_rate_hz=44_100)
+            yield tests.compare_engines(stems, engine, other_stems)
     except StemlightError as error:
         yield Finding("self-test", "failed", f"the self-test failed: {error}")
     except Exception as error:  # the libraries below fail in ways of their own

@@ -21,8 +21,7 @@ def facts_of_configs(configs: Sequence[ModelConfig]) -> Facts:
         f"{source} {config.band_limit_hz:.0f} Hz" for config in configs for source in config.sources
     ]
     latency_seconds = max(
-        (config.chunk.kept_samples + config.chunk.trim_samples) / config.sample_rate_hz
-        for config in configs
+        config.chunk.latency_samples / config.sample_rate_hz for config in configs
     )
     window_seconds = max(config.chunk.chunk_samples / config.sample_rate_hz for config in configs)
     return [

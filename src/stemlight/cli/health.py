@@ -71,7 +71,8 @@ def machine() -> Iterator[Finding]:
         providers = [
             name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
         ]
-        yield Finding("engine onnx", f"here: {', '.join(providers)} (the CPU is used)")
+        yield Finding("engine onnx", f"here: {', '.join(providers)}")
+    yield _openvino()
     yield _torch()
 
 
@@ -79,6 +80,24 @@ def _usable_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _openvino() -> Finding:
+    name = "engine openvino"
+    try:
+        import openvino
+
+        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except ModuleNotFoundError:
+        return Finding(
+            name, "not installed; for bfloat16 on processors: pip install 'stemlight[openvino]'"
+        )
+    except Exception as error:
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        advice = "reinstall it, or pip uninstall openvino: the onnx engine needs none"
+        return Finding(name, "broken", f"openvino cannot be used ({line}); {advice}")
+    precisions = ["float32", *(["bfloat16"] if "BF16" in able else [])]
+    return Finding(name, f"here: openvino {openvino.__version__}: {', '.join(precisions)}")
 
 
 def _torch() -> Finding:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["SONG_SUFFIXES", "Job", "Plan", "plan_jobs"]
+__all__ = ["SONG_SUFFIXES", "Job", "Plan", "is_pipe", "plan_jobs"]
 
 _STANDARD_INPUT = "-"
 
@@ -104,22 +104,33 @@ def _songs_below(root: Path, output: Path, plan: Plan) -> Iterator[Path]:
             plan.refusals.append((str(special), "is a pipe or device; name it by itself"))
         songs = [song for song in songs if not _is_special(song)]
         results = {output / here.relative_to(root) / _track_name(song) for song in songs}
-        written = {path.resolve() for path in (output, *results)}
+        # Not Path.resolve, which fails for links in a circle.
+        written = {os.path.realpath(path) for path in (output, *results)}
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (here / name).resolve() not in written
+            if not name.startswith(".") and os.path.realpath(here / name) not in written
         )
         yield from songs
 
 
+def is_pipe(path: Path) -> bool:
+    """Tell whether a path is a named pipe; opening one waits until somebody writes to it."""
+    return stat.S_ISFIFO(_mode(path))
+
+
 def _is_special(path: Path) -> bool:
     """Tell whether a path is neither a file nor what an ordinary error will be about."""
+    mode = _mode(path)
+    return mode != 0 and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _mode(path: Path) -> int:
+    """Return what kind of thing a path is; 0 where that cannot be known."""
     try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        return path.stat().st_mode
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return 0
 
 
 def _track_name(song: Path) -> str:

@@ -75,9 +75,9 @@ def self_test(separator: Separator, stems_of_first_run: dict[str, np.ndarray]) -
     )
 
 
-def compare_engines(one: Stems, other: Stems) -> Finding:
-    """Say how far the stems of two engines are apart."""
-    name = "onnx and torch"
+def compare_engines(one: Stems, engine: str, other: Stems) -> Finding:
+    """Say how far the stems of another engine are from those of the default one."""
+    name = f"onnx and {engine}"
     worst = max(float(np.abs(one[stem] - other[stem]).max()) for stem in one)
     problem = None
     if not worst <= _MOST_DIFFERENCE:  # NaN is wrong, too

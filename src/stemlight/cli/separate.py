@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from stemlight._version import __version__
 from stemlight.cli.console import refuse_lost_report, write_json
 from stemlight.cli.interrupts import Interrupts
+from stemlight.cli.memory import MemoryLimit
 from stemlight.cli.song_batch import SongBatch
 from stemlight.errors import UsageError
 
@@ -97,11 +98,19 @@ def separate(
         ),
     ] = "guard",
     engine: Annotated[
-        str, typer.Option(metavar="onnx|torch", help="What runs the network.")
+        str, typer.Option(metavar="onnx|openvino|torch", help="What runs the network.")
     ] = "onnx",
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the torch engine runs.")
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the engine runs.")
     ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="What openvino and torch compute in: bfloat16 is faster on processors made for "
+            "it, and a thousandth less exact.",
+        ),
+    ] = "float32",
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, help="Threads of the network; 0 takes all cores.")
     ] = 0,
@@ -115,6 +124,14 @@ def separate(
     max_duration: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Refuse songs that last longer."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Never have more private memory, for example 800M, 1.5G or 2GiB; songs that need "
+            "more fail. Linux only.",
+        ),
     ] = None,
     resume: Annotated[
         bool,
@@ -144,9 +161,10 @@ def separate(
     the rest is done); 2 wrong usage.
     """
     refuse_lost_report(report)
+    limit = MemoryLimit(max_memory, libraries=[engine] if engine in ("openvino", "torch") else [])
     sources, complement = _asked_stems(stems, karaoke)
 
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, limit as memory:
         from stemlight.api import load
         from stemlight.separation.song_checks import check_song
         from stemlight.separation.songs import SongOptions, check_options, separate_file
@@ -161,26 +179,34 @@ def separate(
             exact_sum=exact_sum,
             on_clip=on_clip,  # type: ignore[arg-type]
         )
-        separator = load(
-            model,
-            engine=engine,  # type: ignore[arg-type]
-            device=device,
-            n_threads=threads,
-            offline=offline,
-        )
-        if sources is None and len(separator.sources) == 1:
-            complement = ACCOMPANIMENT  # one stem alone is half of an answer
-        options = replace(options, sources=sources, complement=complement)
-        names = check_options(options, separator)  # wrong usage is found before any work
-        if resume:
-            options = replace(options, resume=_fingerprint(model, engine, device, offline))
+        with memory.named(f"loading {model}", kind=UsageError, cure="take fewer --threads"):
+            separator = load(
+                model,
+                engine=engine,  # type: ignore[arg-type]
+                device=device,
+                precision=precision,  # type: ignore[arg-type]
+                n_threads=threads,
+                offline=offline,
+            )
+            if sources is None and len(separator.sources) == 1:
+                complement = ACCOMPANIMENT  # one stem alone is half of an answer
+            options = replace(options, sources=sources, complement=complement)
+            names = check_options(options, separator)  # wrong usage is found before any work
+            if resume:
+                runs_on = {"engine": engine, "device": device, "precision": precision}
+                options = replace(options, resume=_fingerprint(model, runs_on, offline))
         hop_seconds = separator.maker.hop_samples / separator.sample_rate_hz
 
         def run(song: Path | ReadableFile, folder: Path, on_progress: Progress) -> Outcome:
-            done = separate_file(separator, song, folder, options=options, on_progress=on_progress)
-            if not check:
-                return done, None
-            return done, check_song(song, done, hop_seconds=hop_seconds, on_progress=on_progress)
+            with memory.named("separating it", cure="ask for fewer --stems or --threads"):
+                done = separate_file(
+                    separator, song, folder, options=options, on_progress=on_progress
+                )
+                if not check:
+                    return done, None
+                return done, check_song(
+                    song, done, hop_seconds=hop_seconds, on_progress=on_progress
+                )
 
         batch = SongBatch(run, names, interrupts, quiet=quiet, max_duration_seconds=max_duration)
         try:
@@ -194,10 +220,10 @@ def separate(
         raise typer.Exit(1)
 
 
-def _fingerprint(model: str, engine: str, device: str, offline: bool) -> str:
+def _fingerprint(model: str, runs_on: Mapping[str, str], offline: bool) -> str:
     from stemlight.weights.fingerprints import model_fingerprint
 
-    return model_fingerprint(model, engine=engine, device=device, offline=offline)
+    return model_fingerprint(model, **runs_on, offline=offline)
 
 
 def _asked_stems(stems: str | None, karaoke: str | None) -> tuple[list[str] | None, str | None]:

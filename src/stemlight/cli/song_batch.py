@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stemlight.cli.console import complain, complain_of_bug, note, print_result, song_progress
-from stemlight.cli.inputs import Job, plan_jobs
+from stemlight.cli.inputs import Job, is_pipe, plan_jobs
 from stemlight.cli.interrupts import Interrupts
-from stemlight.errors import InputError, StemlightError
+from stemlight.errors import InputError, OutputError, StemlightError
 
 if TYPE_CHECKING:
     from stemlight.audio.files import ReadableFile
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     """Separates a song into a folder, and audits it if that was asked."""
 
 __all__ = ["SongBatch"]
+
+_STANDARD_INPUT = "<stdin>"
 
 
 class SongBatch:
@@ -59,18 +62,19 @@ class SongBatch:
         n_jobs = len(plan.jobs)
         for number, job in enumerate(plan.jobs, start=1):
             self._interrupts.check()
-            name = "<stdin>" if job.song is None else shown(job.song)
+            name = _STANDARD_INPUT if job.song is None else shown(job.song)
             title = name if n_jobs == 1 else f"{name} ({number} of {n_jobs})"
-            outcome = self._separate(job, name, title)
+            outcome = self._separate(job, output, name, title)
             if outcome is not None:
                 self._tell(outcome, name, shown(outcome[0].folder))
         if self.n_failed and not self._quiet and len(self.songs) > 1:
             note(f"{self.n_failed} of {len(self.songs)} inputs failed")
 
-    def _separate(self, job: Job, name: str, title: str) -> Outcome | None:
+    def _separate(self, job: Job, output: Path, name: str, title: str) -> Outcome | None:
         """Return the report, or None after saying what went wrong."""
         given = name if job.song is None else str(job.song)
         try:
+            _refuse_link_out(job.folder, output)
             with (
                 song_progress(title, quiet=self._quiet) as advance,
                 _opened(job.song, self._interrupts, self._max_duration_seconds) as song,
@@ -158,26 +162,63 @@ def _level(level_db: float) -> str:
     return f"{level_db:.1f}" if math.isfinite(level_db) else "silent"
 
 
+def _refuse_link_out(folder: Path, output: Path) -> None:
+    """Refuse a folder for stems that a link, there already, takes out of the output folder.
+
+    The output folder may be a link itself: it was named by whoever asks.
+    """
+    from stemlight.audio.wording import shown
+
+    real = Path(os.path.realpath(folder))
+    if not real.is_relative_to(os.path.realpath(output)):
+        raise OutputError(
+            f"{shown(folder)} is a link, or below one, that leads out of {shown(output)} to "
+            f"{shown(real)}; remove the link, or choose another --output"
+        )
+
+
 @contextlib.contextmanager
 def _opened(
     song: Path | None, interrupts: Interrupts, max_duration_seconds: float | None
 ) -> Iterator[Path | ReadableFile]:
-    if song is not None:
+    """Give what can be read more than once: pipes are copied to a temporary file."""
+    if song is not None and not is_pipe(song):
         yield song
+        return
+    if song is not None:
+        name = str(song)
     elif sys.stdin is None or sys.stdin.isatty():
         raise InputError("<stdin> is closed or a terminal; pipe a sound file into it")
     elif sys.stdin.buffer.seekable():
         yield sys.stdin.buffer
+        return
     else:
-        from stemlight.audio.limits import copy_pipe
+        name = _STANDARD_INPUT
+    from stemlight.audio.limits import copy_pipe
+    from stemlight.audio.wording import reason, shown
 
-        with _Spooled(tempfile.TemporaryFile(buffering=0)) as file:
-            with interrupts.at_once():  # a pipe may take for ever
-                copy_pipe(sys.stdin.buffer, file, "<stdin>", most_seconds=max_duration_seconds)
-            yield file
+    with _Spooled(tempfile.TemporaryFile(buffering=0), name) as file:
+        try:
+            with interrupts.at_once(), _pipe(song) as pipe:  # which may take for ever
+                copy_pipe(pipe, file, shown(name), most_seconds=max_duration_seconds)
+        except OSError as error:
+            raise InputError(f"cannot read {shown(name)}: {reason(error)}") from error
+        yield file
+
+
+def _pipe(song: Path | None) -> contextlib.AbstractContextManager[ReadableFile]:
+    """Open a pipe that has a name, which waits until somebody writes to it."""
+    return contextlib.nullcontext(sys.stdin.buffer) if song is None else song.open("rb")
 
 
 class _Spooled(io.BufferedRandom):
-    """What came through the standard input, under its name."""
+    """What came through a pipe, under its name."""
 
-    name = "<stdin>"
+    def __init__(self, file: io.RawIOBase, name: str) -> None:
+        super().__init__(file)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """The pipe's."""
+        return self._name

@@ -76,8 +76,15 @@ def evaluate(
     ] = None,
     settings: _Settings = None,
     engine: Annotated[
-        str, typer.Option(metavar="onnx|torch", help="What runs the network.")
+        str, typer.Option(metavar="onnx|openvino|torch", help="What runs the network.")
     ] = "onnx",
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where the engine runs.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(metavar="float32|bfloat16", help="What openvino and torch compute in."),
+    ] = "float32",
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, help="Threads of the network; 0 takes all cores.")
     ] = 0,
@@ -100,7 +107,13 @@ def evaluate(
     from stemlight.api import load
     from stemlight.tracks import find_tracks
 
-    separator = load(model, engine=engine, n_threads=threads)  # type: ignore[arg-type]
+    separator = load(
+        model,
+        engine=engine,  # type: ignore[arg-type]
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        n_threads=threads,
+    )
     if tracks is not None:
         found = _selected(find_tracks(tracks, sources=separator.sources), only, tracks)
     else:
@@ -116,6 +129,7 @@ def evaluate(
             "stemlight": __version__,
             "model": model,
             "engine": engine,
+            "precision": precision,
             "metric": _SCORE_NOTE,
             **_plain(scores),
             "mixture_as_estimate": _plain(of_mixture),

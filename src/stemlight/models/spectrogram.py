@@ -40,7 +40,8 @@ class SpectrogramModel(nn.Module):
         n_sources = estimates.shape[1]
         if phase is not None:
             phase = repeat(phase, "b ... -> (b sources) ...", sources=n_sources)
-        flat = rearrange(estimates, "b sources ... -> (b sources) ...")
+        # In mixed precision the network gives bfloat16, which no Fourier transform takes.
+        flat = rearrange(estimates.float(), "b sources ... -> (b sources) ...")
         samples = self.output_gain * self.stft.inverse(flat, n_samples, phase)
         return rearrange(samples, "(b sources) ... -> b sources ...", sources=n_sources)
 

@@ -20,7 +20,8 @@ import onnxruntime
 
 from stemlight.chunking import ChunkPlan
 from stemlight.errors import UsageError, WeightsError
-from stemlight.separation.sessions import open_session
+from stemlight.separation.runtimes import Runtime
+from stemlight.separation.sessions import OnnxRuntime, open_session
 from stemlight.shapes import Float32
 from stemlight.stft import Stft
 
@@ -79,7 +80,7 @@ def known_n_fft(graph: Path) -> int | None:
 
 
 class MdxOnnxEngine:
-    """Runs the graph of one source with ONNX Runtime; a `stemlight.separation.Backend`.
+    """Runs the graph of one source; a `stemlight.separation.Backend`.
 
     `chunk_plan` is how the authors cut a song: half a frame of context at each end and no overlap.
     Any other plan with its `chunk_samples` will do.
@@ -95,20 +96,20 @@ class MdxOnnxEngine:
         hop_samples: int = 1024,
         gain: float = 1.0,
         sample_rate_hz: int = 44_100,
-        n_threads: int = 0,
+        runtime: Runtime | None = None,
     ) -> None:
-        """Load the graph.
+        """Load the graph; without a `runtime`, ONNX Runtime runs it on all cores.
 
         `n_fft` may be left out for KUIELab's own graphs. `gain` is multiplied to the estimate
-        ("compensate" in the lists of the family's models). `n_threads` 0 takes all cores.
+        ("compensate" in the lists of the family's models).
 
         Raises:
             UsageError: `n_fft` is not known or does not fit the graph, or `gain` is not positive.
             WeightsError: the file is missing or no MDX-Net graph.
         """
-        self.session = open_session(graph, n_threads=n_threads)
-        self.shape = _shape_of(self.session, graph)
+        self.shape = read_mdx_shape(graph)
         self.graph = graph
+        self.runtime: Runtime = runtime or OnnxRuntime()
         if not 0 < gain < float("inf"):
             raise UsageError(f"gain must be a factor above 0, not {gain}; 1.0 changes nothing")
         self.gain = np.float32(gain)
@@ -124,8 +125,9 @@ class MdxOnnxEngine:
             hop_samples,
             packing="channel-major",
             kept_bins=self.shape.dim_f,
-            n_workers=n_threads or -1,
+            n_workers=self.runtime.n_threads or -1,
         )
+        self._network = self.runtime(graph)
 
     @property
     def chunk_plan(self) -> ChunkPlan:
@@ -160,10 +162,9 @@ class MdxOnnxEngine:
         self, planes: Float32[np.ndarray, "batch planes bins frames"]
     ) -> Float32[np.ndarray, "batch planes bins frames"]:
         n_rows = 1 if self.shape.one_at_a_time else len(planes)
-        (given,) = self.session.get_inputs()
         parts = []
         for first in range(0, len(planes), n_rows):
-            (part,) = self.session.run(None, {given.name: planes[first : first + n_rows]})
+            (part,) = self._network(planes[first : first + n_rows])
             parts.append(part)
         estimates: np.ndarray = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if estimates.shape != planes.shape:  # files need not tell the output's shape beforehand

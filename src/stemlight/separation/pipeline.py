@@ -80,19 +80,19 @@ class BackendMaker:
             )
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        self._backend = backend
+        self.backend = backend
         self._plan = chunk_plan
         self._batch_size = batch_size
 
     @property
     def sources(self) -> tuple[str, ...]:
         """See `PipelineMaker`."""
-        return self._backend.sources
+        return self.backend.sources
 
     @property
     def sample_rate_hz(self) -> int:
         """See `PipelineMaker`."""
-        return self._backend.sample_rate_hz
+        return self.backend.sample_rate_hz
 
     @property
     def hop_samples(self) -> int:
@@ -101,15 +101,15 @@ class BackendMaker:
 
     def pipeline(self, sources: Sequence[str], layout: ChannelLayout) -> WindowPipeline:
         """See `PipelineMaker`."""
-        batcher = WindowBatcher(self._backend, layout, sources=sources, batch_size=self._batch_size)
+        batcher = WindowBatcher(self.backend, layout, sources=sources, batch_size=self._batch_size)
         return WindowPipeline(batcher, self._plan, layout.n_channels)
 
 
 class WindowPipeline:
     """Cuts a signal into the windows of a plan, separates them, and adds them up again.
 
-    It holds less than `kept_samples + trim_samples` of the plan, plus one `hop_samples` for every
-    window that waits for its batch to fill.
+    It holds less than `latency_samples` of the plan, plus one `hop_samples` for every window that
+    waits for its batch to fill.
     """
 
     def __init__(self, batcher: WindowBatcher, plan: ChunkPlan, n_channels: int) -> None:

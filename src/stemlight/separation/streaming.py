@@ -80,10 +80,10 @@ class SeparationStream:
     def lag_samples(self) -> int:
         """How many samples per channel were pushed and not given back yet: what the stream holds.
 
-        Of one model it stays, at the model's rate, below `kept_samples + trim_samples` of the plan,
-        plus one `hop_samples` for every window that waits for its batch to fill; of an `Ensemble`
-        below what it says. Resampling there and back adds less than 4096 samples at the lower of
-        the two rates.
+        Of one model it stays, at the model's rate, below `latency_samples` of the plan, plus one
+        `hop_samples` for every window that waits for its batch to fill; of an `Ensemble` below what
+        it says. Resampling there and back adds less than 4096 samples at the lower of the two
+        rates.
         """
         return 0 if self._state is None else self._state.n_in - self._state.n_out
 

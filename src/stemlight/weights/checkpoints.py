@@ -53,7 +53,7 @@ def save_model(model: SpectrogramModel, card: ModelCard, folder: Path) -> ModelC
     try:
         # `save_file` would make a file that its owner alone can read.
         parts[WEIGHTS_FILE].write_bytes(save(weights))
-        export_onnx(model, parts[GRAPH_FILE])
+        export_onnx(model, parts[GRAPH_FILE], card.model_config().sources)
         sealed = dataclasses.replace(
             card,
             graph_layout="stemlight",  # whatever it was in a card that came from elsewhere

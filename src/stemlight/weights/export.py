@@ -1,70 +1,24 @@
-"""Writes a network as one ONNX graph: encoder once, decoder for each asked source."""
+"""Writes a network as one ONNX graph: what sources have in common once, all else for each."""
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.nn.utils.parametrize import is_parametrized
+from torch import Tensor, nn
 
+from stemlight.models.folding import prepare_for_inference
 from stemlight.models.spectrogram import SpectrogramModel
 from stemlight.models.unet import UNet
+from stemlight.separation.onnx_engine import output_of
 
-__all__ = ["export_onnx", "prepare_for_inference"]
+__all__ = ["export_onnx"]
 
 _OPSET = 17
-_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d)
-
-
-def prepare_for_inference(network: UNet) -> UNet:
-    """Return a copy in evaluation mode, with batch norm and weight norm folded into weights."""
-    network = copy.deepcopy(network).eval().float()
-    for module in list(network.modules()):
-        if isinstance(module, nn.Sequential):
-            _drop_weight_norms(module)
-            _fuse_batch_norms(module)
-    for module in network.modules():
-        if isinstance(module, _NORMS) and module.weight is None:
-            _write_out_affine(module)
-    return network
-
-
-def _drop_weight_norms(layers: nn.Sequential) -> None:
-    """Put a plain linear layer in place of each weight-normed one.
-
-    `remove_parametrizations` would change a class that the copy shares with the original.
-    """
-    for index, layer in enumerate(layers):
-        if isinstance(layer, nn.Linear) and is_parametrized(layer, "weight"):
-            plain = nn.Linear(layer.in_features, layer.out_features, device="meta")
-            plain.weight = nn.Parameter(layer.weight.detach())
-            plain.bias = layer.bias
-            layers[index] = plain
-
-
-def _fuse_batch_norms(layers: nn.Sequential) -> None:
-    for index in range(len(layers) - 1):
-        convolution, norm = layers[index], layers[index + 1]
-        if isinstance(convolution, _CONVOLUTIONS) and isinstance(norm, nn.BatchNorm2d):
-            transposed = isinstance(convolution, nn.ConvTranspose2d)
-            layers[index] = fuse_conv_bn_eval(convolution, norm, transpose=transposed)
-            layers[index + 1] = nn.Identity()
-
-
-def _write_out_affine(norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d) -> None:
-    """Give a norm without weights those that change nothing.
-
-    The exporter would make them itself, of a number of features that it does not always know.
-    """
-    norm.weight = nn.Parameter(torch.ones(norm.num_features))
-    norm.bias = nn.Parameter(torch.zeros(norm.num_features))
-    norm.affine = True
 
 
 def _frame_multiple(network: UNet) -> int:
@@ -73,34 +27,68 @@ def _frame_multiple(network: UNet) -> int:
     return math.prod(layer.stride[0] for layer in firsts if isinstance(layer, nn.Conv2d))
 
 
-def export_onnx(model: SpectrogramModel, path: Path) -> None:
-    """Write the graph; batch, frames and the number of asked sources stay free.
+class _EachSource(nn.Module):
+    """Estimates every source by itself, so that what tells them apart becomes constants."""
 
-    The same weights give the same bytes.
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, ...]:
+        """Return one estimate for each source."""
+        network = self.network
+        numbers = [torch.tensor([index]) for index in range(network.n_sources)]
+        if network.is_conditioned:
+            return tuple(network.forward_pairs(planes, number) for number in numbers)
+        return tuple(network(planes, number).squeeze(1) for number in numbers)
+
+
+def export_onnx(model: SpectrogramModel, path: Path, sources: Sequence[str]) -> None:
+    """Write the graph that `OnnxEngine` runs: planes in, one output for each source.
+
+    Batch and frames stay free. What several sources have in common is in the graph once: the whole
+    encoder where it is unconditioned, and else all that comes before the first conditioned
+    operation. The same weights give the same bytes.
     """
     network = model.network
-    # Tracing runs the network once: on one item of as few frames as the levels allow, and of
+    outputs = list(map(output_of, sources))
+    # Tracing runs the network once, on one item of as few frames as the levels allow, and of
     # zeros, so that nobody's random numbers are used up. Which numbers these are leaves no trace
-    # in the graph; two sources say that there may be several.
+    # in the graph.
     n_frames = max(2, _frame_multiple(network))
     n_planes = 4 if model.stft.representation == "complex" else 2
-    example = (
-        torch.zeros(1, n_planes, n_frames, model.stft.kept_bins),
-        torch.arange(min(2, network.n_sources)),
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns about itself
         torch.onnx.export(
-            prepare_for_inference(network),
-            example,
+            _EachSource(prepare_for_inference(network)),
+            (torch.zeros(1, n_planes, n_frames, model.stft.kept_bins),),
             path,
-            input_names=["planes", "sources"],
-            output_names=["estimates"],
-            dynamic_axes={
-                "planes": {0: "batch", 2: "frames"},
-                "sources": {0: "n_sources"},
-                "estimates": {0: "batch", 1: "n_sources", 3: "frames"},
-            },
+            input_names=["planes"],
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch", 2: "frames"} for name in ("planes", *outputs)},
             opset_version=_OPSET,
             dynamo=False,
         )
+    graph = onnx.load(path)
+    _merge_equal_nodes(graph.graph)
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def _merge_equal_nodes(graph: onnx.GraphProto) -> None:
+    """Keep one of all nodes that compute the same of the same; nodes come in order."""
+    outputs = {value.name for value in graph.output}
+    names: dict[str, str] = {}
+    first: dict[object, Sequence[str]] = {}
+    kept = []
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        attributes = sorted(part.SerializeToString() for part in node.attribute)
+        what = (node.op_type, node.domain, tuple(node.input), tuple(attributes))
+        same = first.setdefault(what, node.output)
+        if same is node.output or outputs.intersection(node.output):
+            kept.append(node)
+        else:
+            names.update(zip(node.output, same, strict=True))
+    del graph.node[:]
+    graph.node.extend(kept)

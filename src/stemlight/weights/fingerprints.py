@@ -25,6 +25,7 @@ def model_fingerprint(
     *,
     engine: str = "onnx",
     device: str = "auto",
+    precision: str = "float32",
     offline: bool = False,
 ) -> str:
     """Return a hash over the files and arguments of a model, and over what runs it.
@@ -38,7 +39,8 @@ def model_fingerprint(
     """
     name = str(model)
     facts = _foreign(name) if is_foreign(name) else _facts(find_model(model, offline=offline))
-    text = json.dumps({"model": facts, "engine": engine, "device": device}, sort_keys=True)
+    how = {"engine": engine, "device": device, "precision": precision}
+    text = json.dumps({"model": facts, **how}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

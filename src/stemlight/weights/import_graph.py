@@ -15,6 +15,7 @@ from stemlight.errors import ConfigError, MissingExtraError, UsageError, Weights
 from stemlight.models.config import ModelConfig, UNetConfig
 from stemlight.models.presets import PRESETS
 from stemlight.separation.mdx_engine import MdxOnnxEngine, MdxShape, known_n_fft, read_mdx_shape
+from stemlight.separation.sessions import OnnxRuntime
 from stemlight.weights.cards import GRAPH_FILE, WEIGHTS_FILE, ModelCard, file_facts, write_card
 from stemlight.weights.import_cards import ImportOptions, source_in_name, unsealed_card
 
@@ -110,7 +111,7 @@ def _check_copy(path: Path, copy: Path, config: ModelConfig) -> None:
             n_fft=config.stft.n_fft,
             hop_samples=config.stft.hop_samples,
             gain=config.output_gain,
-            n_threads=1,
+            runtime=OnnxRuntime(n_threads=1),
         )
     except UsageError as error:
         raise UsageError(str(error).replace(str(copy), str(path))) from error
