@@ -225,3 +225,24 @@ def test_a_block_adds_its_transformation_to_the_convolution():
 @pytest.mark.parametrize(("n_bins", "units"), [(1024, 64), (128, 16), (8, 16)])
 def test_a_bottleneck_is_a_share_of_the_bins_but_never_too_small(n_bins, units):
     assert bottleneck_units(n_bins, 16, 16) == units
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("n_repeats", [1, 3])
+def test_a_skip_beside_the_features_gives_what_it_gives_behind_them(dense, n_repeats):
+    tfc = Tfc(7, 4, n_layers=3, dense=dense).eval()
+    own, skip = features(2 * n_repeats, 5), features(2, 2)
+    with torch.no_grad():
+        behind = skip.repeat_interleave(n_repeats, dim=0)
+        expected = tfc(torch.cat((own, behind), dim=1))
+        tfc.split_skip(2)
+        torch.testing.assert_close(tfc(own, skip), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_one_modulation_for_all_items_is_that_of_each():
+    inputs = features()
+    one = ModulationPair(torch.randn(1, 3, 3), torch.randn(1, 3))
+    each = ModulationPair(*(part.expand(2, *part.shape[1:]) for part in one))
+    torch.testing.assert_close(
+        pointwise_modulation(inputs, one), pointwise_modulation(inputs, each), atol=1e-6, rtol=1e-5
+    )

@@ -229,8 +229,22 @@ def test_all_before_the_first_condition_is_in_the_graph_once(options, tmp_path):
     shared += [network.ups[0], network.decoders[0].tfc]  # before the first condition
     n_of_one = convolutions(network) + modulations(network)
     n_shared = convolutions(*shared)
+    # Each convolution that reads a skip becomes two, of which one is the same for all.
+    n_skips = convolutions(*(decoder.tfc for decoder in network.decoders))
     n_found = len(convolutions_in(tmp_path / "graph.onnx"))
-    assert n_found == n_shared + network.n_sources * (n_of_one - n_shared)
+    assert n_found == n_shared + n_skips + network.n_sources * (n_of_one - n_shared)
+
+
+@pytest.mark.parametrize("name", ["as it is", "listening", "plain", "latents in the encoder"])
+def test_a_prepared_network_gives_what_the_network_gives(name):
+    model = fresh(small_config(OPTIONS[name]))
+    prepared = prepare_for_inference(model.network)
+    planes = torch.randn(2, 4, 8, model.stft.kept_bins, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for sources in ([0, 1, 2, 3], [2]):
+            expected = model.network(planes, torch.tensor(sources))
+            found = prepared(planes, torch.tensor(sources))
+            torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"latent_blocks": "all"}, {"modulated_blocks": "encoder"}])

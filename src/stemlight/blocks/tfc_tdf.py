@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from einops import repeat
 from torch import Tensor, nn
 
 from stemlight.blocks.conditioning import Modulate, ModulationPair
@@ -122,6 +123,7 @@ class Tfc(nn.Module):
     ) -> None:
         super().__init__()
         self.dense = dense
+        self.n_out = growth_channels
         padding = (kernel[0] // 2, kernel[1] // 2)
         widths = [
             n_in + index * growth_channels if dense else (growth_channels if index else n_in)
@@ -137,13 +139,80 @@ class Tfc(nn.Module):
             for width in widths
         )
 
-    def forward(self, features: Features) -> Float[Tensor, "batch growth frames bins"]:
-        """Map `n_in` features to `growth_channels` features."""
-        newest: Tensor = self.layers[0](features)
-        for layer in self.layers[1:]:
-            features = torch.cat((newest, features), dim=1) if self.dense else newest
-            newest = layer(features)
+    def forward(
+        self,
+        features: Features,
+        skip: Float[Tensor, "items skipped frames bins"] | None = None,
+    ) -> Float[Tensor, "batch growth frames bins"]:
+        """Map `n_in` features to `growth_channels` features.
+
+        After `split_skip` the skip comes beside the other features. It may have fewer items than
+        there are features: each then serves as many in a row, and is convolved once for them.
+        """
+        newest = self._layer(0, features, skip)
+        for index in range(1, len(self.layers)):
+            if self.dense:
+                features = torch.cat((newest, features), dim=1)
+                newest = self._layer(index, features, skip)
+            else:
+                newest = self._layer(index, newest, None)
         return newest
+
+    def _layer(self, index: int, features: Tensor, skip: Tensor | None) -> Tensor:
+        layer = self.layers[index]
+        return layer(features) if skip is None else layer(features, skip)
+
+    def split_skip(self, n_skipped: int) -> None:
+        """From now on take the last `n_skipped` input features apart, as a skip.
+
+        Convolutions of the two parts add up to what they were. Optimizers that hold the weights
+        until now lose them.
+        """
+        for index in range(len(self.layers) if self.dense else 1):
+            layer = self.layers[index]
+            assert isinstance(layer, nn.Sequential)
+            self.layers[index] = _LayerBesideSkip(layer, n_skipped)
+
+
+class _LayerBesideSkip(nn.Module):
+    """A convolution with its norm and activation, of features and, behind them, a skip."""
+
+    def __init__(self, layer: nn.Sequential, n_skipped: int) -> None:
+        super().__init__()
+        convolution, *rest = layer
+        assert isinstance(convolution, nn.Conv2d)
+        n_own = convolution.in_channels - n_skipped
+        self.own = _part_of(convolution, slice(0, n_own), with_bias=False)
+        self.skipped = _part_of(convolution, slice(n_own, None), with_bias=True)
+        self.rest = nn.Sequential(*rest)
+
+    def forward(
+        self,
+        features: Features,
+        skip: Float[Tensor, "items skipped frames bins"],
+    ) -> Float[Tensor, "batch growth frames bins"]:
+        shared = self.skipped(skip)
+        if len(features) != len(skip):
+            n_repeats = len(features) // len(skip)
+            shared = repeat(shared, "items ... -> (items repeats) ...", repeats=n_repeats)
+        output: Tensor = self.rest(self.own(features) + shared)
+        return output
+
+
+def _part_of(convolution: nn.Conv2d, inputs: slice, *, with_bias: bool) -> nn.Conv2d:
+    weight = convolution.weight.detach()[:, inputs].contiguous()
+    part = nn.Conv2d(
+        weight.shape[1],
+        convolution.out_channels,
+        weight.shape[2:],  # type: ignore[arg-type]
+        padding=convolution.padding,  # type: ignore[arg-type]
+        bias=with_bias,
+        device="meta",
+    )
+    part.weight = nn.Parameter(weight)
+    if with_bias:
+        part.bias = convolution.bias
+    return part
 
 
 class Tdf(nn.Module):
@@ -194,7 +263,7 @@ class TfcFtBlock(nn.Module):
 
     def __init__(
         self,
-        tfc: nn.Module,
+        tfc: Tfc,
         transformation: nn.Module | None,
         *,
         reads_control: bool = False,
@@ -216,9 +285,13 @@ class TfcFtBlock(nn.Module):
         features: Features,
         control: Float[Tensor, "batch control"] | None = None,
         modulation: ModulationPair | None = None,
+        skip: Float[Tensor, "items skipped frames bins"] | None = None,
     ) -> Float[Tensor, "batch growth frames bins"]:
-        """Apply the block; the modulation acts between convolution and transformation."""
-        features = self.tfc(features)
+        """Apply the block; the modulation acts between convolution and transformation.
+
+        For a `skip` beside the features see `Tfc`.
+        """
+        features = self.tfc(features) if skip is None else self.tfc(features, skip)
         if self.modulate is not None:
             assert modulation is not None, "a modulated block was given no modulation"
             features = self.modulate(features, modulation)

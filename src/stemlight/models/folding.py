@@ -18,12 +18,16 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d)
 
 
 def prepare_for_inference(network: UNet) -> UNet:
-    """Return a copy in evaluation mode, with batch norm and weight norm folded into weights."""
+    """Return a copy in evaluation mode that computes the same with less work.
+
+    Batch norm and weight norm are folded into weights, and skips are split (`UNet.split_skips`).
+    """
     network = copy.deepcopy(network).eval().float()
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             _drop_weight_norms(module)
             _fuse_batch_norms(module)
+    network.split_skips()
     for module in network.modules():
         if isinstance(module, _NORMS) and module.weight is None:
             _write_out_affine(module)

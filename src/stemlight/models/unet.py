@@ -89,6 +89,22 @@ class UNet(nn.Module):
         self.merge_skip = merge_skip
         self.estimate: Estimate = estimate
         self.encoder_is_conditioned = any(block.conditioned for block in (*encoders, middle))
+        self.splits_skips = False
+
+    def split_skips(self) -> None:
+        """Convolve skips apart from what they are concatenated to, where that saves work.
+
+        It does where skips are the same for all sources. The network computes what it computed,
+        but its weights have other names and shapes.
+        """
+        shares_skips = self.is_conditioned and not self.encoder_is_conditioned
+        if self.splits_skips or not shares_skips or self.merge_skip is not concatenate_skip:
+            return
+        self.splits_skips = True
+        for decoder, encoder in zip(self.decoders, reversed(self.encoders), strict=True):
+            assert isinstance(decoder, TfcFtBlock)
+            assert isinstance(encoder, TfcFtBlock)
+            decoder.tfc.split_skip(encoder.tfc.n_out)
 
     @property
     def is_conditioned(self) -> bool:
@@ -130,8 +146,10 @@ class UNet(nn.Module):
         features = encoded.features
         levels = zip(self.ups, self.decoders, reversed(encoded.skips), told.decoders, strict=True)
         for up, decoder, skip, modulation in levels:
-            merged = merge_skip(up(features), skip)
-            features = decoder(merged, told.control, modulation)
+            if self.splits_skips:
+                features = decoder(up(features), told.control, modulation, skip)
+            else:
+                features = decoder(merge_skip(up(features), skip), told.control, modulation)
         output: Tensor = self.tail_activation(self.tail(features))
         return output
 
