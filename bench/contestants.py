@@ -138,13 +138,6 @@ CONTESTANTS: tuple[Contestant, ...] = (
         needs=("torch",),
     ),
     Contestant(
-        name="authors-lasaft-large-overlap",
-        title="LaSAFT large in its authors' routine, overlap 0.5 as published",
-        make=partial(authors.lasaft, overlap_ratio=0.5),
-        system="lasaft-large",
-        needs=("torch",),
-    ),
-    Contestant(
         name="authors-lightsaft-mdx",
         title="LightSAFT in its authors' routine of the MDX challenge",
         make=authors.lightsaft_mdx,

@@ -75,6 +75,9 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
     options.log_severity_level = _FATAL_ONLY
+    # Threads that wait in a loop for the next operator take what others could use: our transforms,
+    # and whatever else runs (`bench.spinning`).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     _register_shared_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
     if not optimize:
