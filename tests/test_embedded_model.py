@@ -44,6 +44,24 @@ def test_the_card_states_the_score_that_the_validation_tracks_give(separator, he
     assert all(value > 1.0 for value in scores.mean_sdr_db.values())
 
 
+def test_eight_bits_cost_less_than_a_twentieth_of_a_decibel(held_out):
+    separator = stemlight.load(precision="int8", n_threads=1)
+    scores = evaluate_tracks(
+        separator, ((t.name, *t.read(separator.sources, 44_100)) for t in held_out)
+    )
+    (stated,) = stemlight.model_card().scores
+    for stem, stated_db in stated.stems_db.items():
+        assert scores.mean_sdr_db[stem] > stated_db - 0.05
+
+
+def test_some_stems_in_eight_bits_are_those_of_all():
+    separator = stemlight.load(precision="int8", n_threads=1)
+    mixture = stemlight.read_audio(EXAMPLE).samples[:, : 4 * 44_100]
+    every = separator(mixture)
+    for name, stem in separator(mixture, sources=["bass", "vocals"]).items():
+        np.testing.assert_array_equal(stem, every[name])
+
+
 def test_no_validation_track_was_trained_on():
     """The recipe leaves out by name what it validates with."""
     from stemlight.training.recipe import read_recipe

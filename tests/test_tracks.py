@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
 
-from stemlight.errors import InputError
+from stemlight.errors import InputError, MissingExtraError
 from stemlight.tracks import find_tracks
 
 SOURCES = ("vocals", "drums", "bass", "other")
@@ -96,3 +98,137 @@ def test_a_root_without_tracks_is_refused_with_what_is_expected(tmp_path, empty)
     message = r"holds no tracks; expected \*\.stem\.mp4" if empty else "is not a folder"
     with pytest.raises(InputError, match=message):
         find_tracks(root, sources=SOURCES)
+
+
+def write_yaml(folder, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stems.yaml").write_text(text, encoding="utf-8")
+
+
+def test_files_of_one_source_are_summed_whatever_their_lengths(tmp_path):
+    song = tmp_path / "song"
+    kick, snare = write(song / "kick.wav", 500), write(song / "snare.wav", 300, seed=1)
+    left, right = write(song / "oh_l.wav", 400, seed=2), write(song / "oh_r.wav", 400, seed=3)
+    write(song / "._oh_l.wav", 400, seed=4)
+    write_yaml(song, 'drums: [kick.wav, snare.wav, "oh_*.wav", "oh_l*"]\nvocals: kick.wav')
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert [file.path.name for file in track.stems["drums"].files] == [
+        "kick.wav",
+        "snare.wav",
+        "oh_l.wav",
+        "oh_r.wav",
+    ]
+    expected = kick.copy()
+    for part in (snare, left, right):
+        expected[:, : part.shape[1]] += part
+    mixture, stems = track.read(SOURCES, 44_100)
+    np.testing.assert_allclose(stems["drums"], expected, atol=1e-6)
+    np.testing.assert_allclose(mixture, expected + kick, atol=1e-6)
+
+
+def test_a_stems_yaml_at_the_root_speaks_of_folders_without_their_own(tmp_path):
+    write_yaml(tmp_path, "vocals: voice.wav\nbass: [parts/low.wav]\nmixture: master.wav")
+    write(tmp_path / "a" / "voice.wav", 100)
+    write(tmp_path / "a" / "master.wav", 100)
+    write(tmp_path / "b" / "parts" / "low.wav", 100)
+    write(tmp_path / "b" / "parts" / "vocals.wav", 100)  # a part of b, no track of its own
+    write(tmp_path / "c" / "lead.wav", 100)
+    write_yaml(tmp_path / "c", "vocals: lead.wav")
+    write(tmp_path / "d" / "drums.wav", 100)  # nothing of the root's: called like its source
+    tracks = {track.name: track for track in find_tracks(tmp_path, sources=SOURCES)}
+    assert {name: list(track.stems) for name, track in tracks.items()} == {
+        "a": ["vocals"],
+        "b": ["bass"],
+        "c": ["vocals"],
+        "d": ["drums"],
+    }
+    assert tracks["a"].sources == ("vocals", "accompaniment")
+    assert tracks["b"].sources == ("bass",)
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_glob(tmp_path):
+    write(tmp_path / "song" / "take [2].wav", 100)
+    write_yaml(tmp_path / "song", 'vocals: "take [2].wav"')
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert track.stems["vocals"].files[0].path.name == "take [2].wav"
+
+
+def test_the_accompaniment_is_what_the_known_stems_leave_of_the_mixture(tmp_path):
+    vocals = write(tmp_path / "song" / "vocals.wav", 500)
+    mixture = write(tmp_path / "song" / "mixture.wav", 600, seed=1)
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert track.sources == ("vocals", "accompaniment")
+    rest = mixture.copy()
+    rest[:, :500] -= vocals
+    for asked in (["vocals", "accompaniment"], ["accompaniment"]):
+        _, stems = track.read(asked, 44_100)
+        np.testing.assert_allclose(stems["accompaniment"], rest, atol=1e-6)
+
+
+def test_the_accompaniment_beside_one_asked_stem_holds_the_others(tmp_path):
+    write(tmp_path / "song" / "vocals.wav", 500)
+    drums = write(tmp_path / "song" / "drums.wav", 500, seed=1)
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    _, stems = track.read(["vocals", "accompaniment"], 44_100)
+    np.testing.assert_allclose(stems["accompaniment"], drums, atol=1e-6)
+
+
+ALLOWED = r"allowed is `source: file` or `source: \[file, glob, ...\]`"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"holds nothing; {ALLOWED}"),
+        ("- a.wav", f"holds a list; {ALLOWED}"),
+        ("a.wav", f"holds a str; {ALLOWED}"),
+        ("drums: [", f"is no readable YAML .*; {ALLOWED}"),
+        ("drums:", f"'drums' has ''; {ALLOWED}"),
+        ("drums: []", rf"'drums' has \[\]; {ALLOWED}"),
+        ("drums: {kick: a.wav}", f"'drums' has .*; {ALLOWED}"),
+        ("a/b: a.wav", f"'a/b' is no name of a source; {ALLOWED}"),
+        ('"a\\nb": a.wav', "is no name of a source"),
+        ('drums: "\\ud800.wav"', "no file matches"),
+        ("? [a]\n: a.wav", "is no readable YAML"),
+        ("drums: " + "[" * 5000, "is no readable YAML"),
+        ("drums: ../a.wav", "'../a.wav' of 'drums' must be a file in or below the track's folder"),
+        ("drums: /a.wav", "'/a.wav' of 'drums' must be a file in or below"),
+        ("drums: .", r"'\.' of 'drums' must be a file in or below"),
+        ("drums: x**.wav", r"has \*\* beside other letters"),
+        ("drums: [a.wav, b.wav]", "no file matches 'b.wav' of 'drums'; correct the name"),
+        (f"drums: {'x' * 300}", "cannot look for .* File name too long"),
+    ],
+)
+def test_an_ill_formed_stems_yaml_is_refused_in_one_line(tmp_path, text, message):
+    write(tmp_path / "song" / "a.wav", 100)
+    write_yaml(tmp_path / "song", text)
+    with pytest.raises(InputError, match=message) as raised:
+        find_tracks(tmp_path, sources=SOURCES)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_stems_yaml_that_is_no_text_is_refused(tmp_path):
+    write_yaml(tmp_path / "song", "")
+    (tmp_path / "song" / "stems.yaml").write_bytes(b"drums: \xff\xfe")
+    with pytest.raises(InputError, match="is no readable YAML"):
+        find_tracks(tmp_path, sources=SOURCES)
+
+
+def test_refused_folders_are_told_and_the_others_found(tmp_path):
+    write(tmp_path / "good" / "bass.wav", 100)
+    write_yaml(tmp_path / "bad", "- bass.wav")
+    refused = []
+    tracks = find_tracks(tmp_path, sources=SOURCES, on_refused=refused.append)
+    assert [track.name for track in tracks] == ["good"]
+    assert "holds a list" in str(refused.pop())
+    assert not refused
+
+
+def test_a_stems_yaml_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    write(tmp_path / "song" / "a.wav", 100)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(InputError, match="holds no tracks"):
+        find_tracks(tmp_path, sources=SOURCES)
+    write_yaml(tmp_path / "song", "drums: a.wav")
+    with pytest.raises(MissingExtraError, match=r"needs yaml, .* pip install 'stemlight\[train\]'"):
+        find_tracks(tmp_path, sources=SOURCES)

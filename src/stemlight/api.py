@@ -26,6 +26,7 @@ from stemlight.separation.foreign import is_foreign, load_foreign
 from stemlight.separation.runtimes import Runtime
 from stemlight.weights.cards import (
     GRAPH_FILE,
+    INT8_GRAPH_FILE,
     EnsembleCard,
     ModelCard,
     read_card,
@@ -36,7 +37,15 @@ from stemlight.weights.catalogue import DEFAULT_MODEL, find_model, usable_models
 __all__ = ["Engine", "Precision", "list_models", "load", "model_card", "separate"]
 
 Engine = Literal["onnx", "openvino", "torch"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "int8"]
+
+_MOST_THREADS = 1024
+
+_PRECISIONS: dict[Engine, tuple[Precision, ...]] = {
+    "onnx": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16"),
+    "torch": ("float32", "bfloat16"),
+}
 
 
 def list_models() -> list[str]:
@@ -71,10 +80,12 @@ def load(
     `demucs:NAME` and `openunmix:NAME` are models of other projects, which run on PyTorch whatever
     the engine; they need the extra of that name.
 
-    `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps.
-    `engine="openvino"` needs the extra `openvino`. `engine="onnx"` runs on cuda, too, with the
-    package onnxruntime-gpu. With `precision="bfloat16"`, of openvino and torch, networks are faster
-    on processors made for it, and stems some 50 dB from those of float32 (`docs/experiments.md`).
+    `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps; in float32
+    on cuda it keeps the whole process from rounding to TF32. `engine="openvino"` needs the extra
+    `openvino`. `engine="onnx"` runs on the cpu, or, told `device="cuda"`, with the package
+    onnxruntime-gpu there. With `precision="bfloat16"`, of openvino and torch, networks are faster
+    on processors made for it; with `"int8"`, of onnx, models that have an 8-bit graph, as the
+    embedded one has, are faster on all. `docs/experiments.md` says what either costs.
 
     `n_threads` 0 takes all cores. Only `hf://` and other projects ever download anything, and not
     if `offline`. `low_latency` takes short windows, for streams: with the embedded model they are
@@ -87,10 +98,15 @@ def load(
     """
     _check_choice("engine", engine, get_args(Engine))
     _check_choice("precision", precision, get_args(Precision))
-    if engine == "onnx" and precision != "float32":
+    if precision not in _PRECISIONS[engine]:
+        able = [name for name, known in _PRECISIONS.items() if precision in known]
         raise UsageError(
-            f"the onnx engine computes in float32, not in {precision}; add engine='openvino' or "
-            "engine='torch'"
+            f"the {engine} engine computes in {' or '.join(_PRECISIONS[engine])}, not in "
+            f"{precision}; for that the engine must be {' or '.join(able)}"
+        )
+    if not 0 <= n_threads <= _MOST_THREADS:
+        raise UsageError(
+            f"n_threads must be at most {_MOST_THREADS}, or 0 for all cores, not {n_threads}"
         )
     choices = _Choices(engine, device, precision, n_threads, batch_size, offline, low_latency)
     if is_foreign(str(model)):
@@ -200,7 +216,13 @@ def _graph_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
 
     runtime = _openvino(choices) if choices.engine == "openvino" else _onnx_runtime(choices)
     config = card.model_config()
-    graph = verified_file(folder, card, GRAPH_FILE)
+    in_bytes = choices.precision == "int8"
+    if in_bytes and INT8_GRAPH_FILE not in card.files:
+        raise UsageError(
+            f"the model {card.name!r} has no 8-bit graph; leave precision out, or make one with "
+            "stemlight export --int8"
+        )
+    graph = verified_file(folder, card, INT8_GRAPH_FILE if in_bytes else GRAPH_FILE)
     if card.graph_layout == "mdx":
         return MdxOnnxEngine(
             graph,
@@ -234,15 +256,24 @@ def _graph_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
 def _onnx_runtime(choices: _Choices) -> Runtime:
     from stemlight.separation.sessions import OnnxRuntime
 
-    _check_choice("device of the onnx engine", choices.device, ("auto", "cpu", "cuda"))
+    _check_device(choices, ("auto", "cpu", "cuda"))
     return OnnxRuntime(choices.n_threads, "cuda" if choices.device == "cuda" else "cpu")
 
 
 def _openvino(choices: _Choices) -> Runtime:
-    _check_choice("device of the openvino engine", choices.device, ("auto", "cpu"))
+    _check_device(choices, ("auto", "cpu"))
     with _extra_needed("openvino"):
         from stemlight.separation.openvino_runtime import OpenVino
+    assert choices.precision != "int8", "load refuses what an engine cannot do"
     return OpenVino(choices.n_threads, choices.precision)
+
+
+def _check_device(choices: _Choices, able: Sequence[str]) -> None:
+    if choices.device not in able:
+        raise UsageError(
+            f"the {choices.engine} engine has no device {choices.device!r}; choose from "
+            f"{', '.join(able)}, or add engine='torch'"
+        )
 
 
 def _torch_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
@@ -250,14 +281,17 @@ def _torch_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
         import torch
 
         from stemlight.models.folding import prepare_for_inference
-        from stemlight.separation.torch_engine import TorchEngine, choose_device
+        from stemlight.separation.torch_engine import TorchEngine, choose_device, keep_float32
         from stemlight.weights.checkpoints import load_model
     device = choose_device(choices.device)
+    if device.type == "cuda" and choices.precision == "float32":
+        keep_float32()
     model, _ = load_model(folder)
     model.network = prepare_for_inference(model.network)
     if device.type == "cuda":  # whose convolutions want the channels last
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     config = card.model_config()
+    assert choices.precision != "int8", "load refuses what an engine cannot do"
     return TorchEngine(
         model.to(device),
         sources=config.sources,
@@ -275,4 +309,10 @@ def _extra_needed(engine: Engine) -> Iterator[None]:
         raise MissingExtraError(
             f"the {engine} engine needs {error.name}, which is not installed; "
             f"run: pip install 'stemlight[{engine}]'"
+        ) from error
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        raise MissingExtraError(
+            f"the {engine} engine cannot be imported ({reason}); "
+            f"run: pip install --force-reinstall 'stemlight[{engine}]'"
         ) from error

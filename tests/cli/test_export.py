@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import stemlight
-from stemlight.errors import MissingExtraError, UsageError
+from stemlight.errors import MissingExtraError, UsageError, WeightsError
 from stemlight.separation import KUIELAB_BLEND
 from stemlight.weights.cards import read_card, write_card
 from stemlight.weights.checkpoints import load_model
@@ -78,6 +78,60 @@ def test_a_preset_is_never_taken_for_the_trained_model_of_its_name(run, tmp_path
     )
     ran = run("export", "lightsaft-mdx", "-o", tmp_path / "new", *settings(TINY))
     assert ran.err.endswith(f"; the trained model of this name is in {tmp_path / 'there'}\n")
+
+
+# Eight bits
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("songs")
+    random = np.random.default_rng(0)
+    for name, rate_hz, shape in (("one", 44_100, (2, 50_000)), ("two", 22_050, (1, 3_000))):
+        sound = stemlight.Audio(0.2 * random.standard_normal(shape).astype(np.float32), rate_hz)
+        sound.save(folder / f"{name}.wav")
+    return folder
+
+
+def test_a_graph_of_eight_bits_is_smaller_close_and_the_same_each_time(run, songs, tmp_path):
+    for name in ("one", "two"):
+        ran = run("export", "gpocm", "-o", tmp_path / name, *settings(TINY), "--int8", songs)
+        assert ran.code == 0, ran.err
+        assert ran.out.count("\n") == 1
+    one, two = (tmp_path / name / "model.int8.onnx" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert list(read_card(tmp_path / "one").files) == [
+        "model.safetensors",
+        "model.onnx",
+        "model.int8.onnx",
+    ]
+    exact = stemlight.load(tmp_path / "one", n_threads=1)(mixture())
+    coarse = stemlight.load(tmp_path / "one", precision="int8", n_threads=1)(mixture())
+    for name, stem in exact.items():
+        error = np.square(coarse[name] - stem).sum() / np.square(stem).sum()
+        assert 1e-8 < error < 0.05
+    damaged = bytearray(one.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    one.write_bytes(damaged)
+    with pytest.raises(WeightsError, match=r"model\.int8\.onnx is damaged"):
+        stemlight.load(tmp_path / "one", precision="int8")
+
+
+def test_what_cannot_be_made_of_eight_bits_is_told(run, songs, mdx_net, tmp_path):
+    new = tmp_path / "new"
+    ran = run("export", "gpocm", "-o", new, *settings(TINY), "--int8", tmp_path / "nowhere")
+    assert (ran.code, new.exists()) == (1, False)
+    assert "nowhere" in ran.err
+    (tmp_path / "empty").mkdir()
+    ran = run("export", "gpocm", "-o", new, *settings(TINY), "--int8", tmp_path / "empty")
+    assert (ran.code, new.exists()) == (1, False)
+    assert "holds no sound files" in ran.err
+    ran = run("export", mdx_net, "-o", new, "--int8", songs)
+    assert ran.code == 2
+    assert "'mdx-net' is a system, whose members get graphs of 8 bits one by one" in ran.err
+    assert not new.exists()
+    with pytest.raises(UsageError, match=r"-bass' has no 8-bit graph; leave precision out, or"):
+        stemlight.load(mdx_net, precision="int8")
 
 
 # Systems

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +70,18 @@ def test_anything_else_is_refused(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
     path.write_bytes(data)
     with pytest.raises(WeightsError, match=r"no ONNX graph|gives nothing, not estimate_vocals"):
+        graph_part(path, [VOCALS])
+
+
+@settings(deadline=None, max_examples=300)
+@given(place=st.integers(0, 4_000), value=st.integers(0, 255))
+def test_a_changed_byte_ends_in_a_part_or_a_refusal(embedded, tmp_path_factory, place, value):
+    content = bytearray(embedded.read_bytes())
+    content[place] = value
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    path.write_bytes(content)
+    with contextlib.suppress(WeightsError):
+        output_names(path)
         graph_part(path, [VOCALS])
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,15 @@ def test_a_network_is_opened_when_it_is_first_needed_and_kept():
     part, whole = engine.runtime.opened
     assert whole == engine.graph
     assert 0 < len(part) < engine.graph.stat().st_size
+
+
+def test_threads_that_ask_at_once_open_one_network():
+    engine = engine_of()
+    mixture = windows(0.1)
+    with ThreadPoolExecutor(4) as pool:
+        stems = list(pool.map(lambda _: engine.separate_chunks(mixture, ["bass"]), range(4)))
+    assert len(engine.runtime.opened) == 1
+    assert all(np.array_equal(stems[0], others) for others in stems[1:])
 
 
 def test_many_sets_of_sources_do_not_fill_the_memory():

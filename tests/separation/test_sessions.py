@@ -64,6 +64,10 @@ def test_a_gpu_is_used_or_its_absence_told(monkeypatch):
         asked.append(providers)
         return CpuSession()
 
+    cpu = ["CPUExecutionProvider"]
+    monkeypatch.setattr(sessions.onnxruntime, "get_available_providers", lambda: cpu)
+    with pytest.raises(UsageError, match="does not run on 'cuda'; put onnxruntime-gpu in"):
+        OnnxRuntime(device="cuda")
     gpu = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(sessions.onnxruntime, "get_available_providers", lambda: gpu)
     monkeypatch.setattr(sessions, "open_session", open_cpu_session)

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from stemlight._version import __version__
 from stemlight.cli.blend import blend
 from stemlight.cli.console import complain
+from stemlight.cli.data import data_app
 from stemlight.cli.doctor import doctor
 from stemlight.cli.export import export
 from stemlight.cli.hub import models_app
@@ -65,6 +66,7 @@ for _command in (info, doctor, evaluate, train, export, blend):
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
 
 
 def _print_version(asked: bool) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from stemlight.cli.console import note, print_result, with_extra
 from stemlight.cli.settings import parse_settings
-from stemlight.errors import ConfigError, OutputError, UsageError, did_you_mean
+from stemlight.errors import ConfigError, InputError, OutputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from stemlight.models.config import ModelConfig
@@ -21,6 +21,7 @@ __all__ = ["export"]
 
 _CARD_FIELDS = ("summary", "licence", "training_data", "band_limit_hz", "scores")
 _NOT_STATED = "not stated"
+_N_SONGS = 16  # for the ranges of a graph of 8 bits
 
 
 def export(
@@ -58,6 +59,14 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help=f"YAML or JSON with {', '.join(_CARD_FIELDS)}."),
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SONG|FOLDER",
+            help="Write a graph of 8 bits, too, for --precision int8; its ranges are measured on "
+            "these songs, at best some that the model was trained on.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model that is in FOLDER.")
     ] = False,
@@ -83,6 +92,9 @@ def export(
         raise UsageError("--card belongs to trained weights; the card of random ones says so")
     if (output / CARD_FILE).exists() and not overwrite:
         raise OutputError(f"{output} holds a model already; add --overwrite, or choose another")
+    songs = [] if int8 is None else _songs(int8)
+    if songs:
+        _refuse_system(target, recipe)
     sealed: ModelCard | EnsembleCard
     try:
         if recipe is not None:
@@ -91,9 +103,52 @@ def export(
             sealed = _of_preset(target, output, parse_settings(settings or ()), seed or 0, name)
         else:
             sealed = _of_model(target, output, name, card)
+        if songs:
+            sealed = _with_int8_graph(output, songs)
     except OSError as error:
         raise OutputError(f"cannot write to {output}: {error.strerror}") from error
     print_result(f"{output}: {sealed.name}, {sealed.n_parameters} parameters")
+
+
+def _refuse_system(target: str, recipe: Path | None) -> None:
+    from stemlight.weights.cards import CARD_FILE, EnsembleCard, read_card
+    from stemlight.weights.catalogue import find_model, usable_models
+    from stemlight.weights.systems import SYSTEMS
+
+    if recipe is not None:
+        return
+    is_model = target in usable_models() or (Path(target) / CARD_FILE).is_file()
+    card = read_card(find_model(target)) if is_model else None
+    if target in SYSTEMS or isinstance(card, EnsembleCard):
+        name = target if card is None else card.name
+        raise UsageError(
+            f"{name!r} is a system, whose members get graphs of 8 bits one by one: export each of "
+            "its folders with --int8"
+        )
+
+
+def _songs(path: Path) -> list[Path]:
+    """Return some songs, evenly spread over all that are there; each can be opened."""
+    from stemlight.audio import open_audio
+    from stemlight.cli.inputs import plan_jobs
+
+    plan = plan_jobs([str(path)], Path())
+    if plan.refusals:
+        name, reason = plan.refusals[0]
+        raise InputError(f"{name} {reason}")
+    songs = [job.song for job in plan.jobs if job.song is not None]
+    songs = songs[:: max(1, len(songs) // _N_SONGS)][:_N_SONGS]
+    for song in songs:
+        with open_audio(song):
+            pass
+    return songs
+
+
+def _with_int8_graph(folder: Path, songs: Sequence[Path]) -> ModelCard:
+    with with_extra("torch", "writing a graph of 8 bits"):
+        from stemlight.weights.quantizing import add_int8_graph
+
+    return add_int8_graph(folder, songs)
 
 
 def _of_preset(

@@ -71,7 +71,7 @@ def machine() -> Iterator[Finding]:
         providers = [
             name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()
         ]
-        yield Finding("engine onnx", f"here: {', '.join(providers)}")
+        yield Finding("engine onnx", f"here: {', '.join(providers)} (auto takes the CPU)")
     yield _openvino()
     yield _torch()
 

@@ -61,7 +61,7 @@ class MemoryLimit:
         import resource
 
         for library in self._libraries:
-            with contextlib.suppress(ModuleNotFoundError):  # who needs it will say so
+            with contextlib.suppress(ImportError):  # who needs it will say so
                 import_module(library)
         least_bytes = _private_bytes() + _FREE_BYTES
         if self._most_bytes < least_bytes:

@@ -106,9 +106,9 @@ def separate(
     precision: Annotated[
         str,
         typer.Option(
-            metavar="float32|bfloat16",
-            help="What openvino and torch compute in: bfloat16 is faster on processors made for "
-            "it, and a thousandth less exact.",
+            metavar="float32|bfloat16|int8",
+            help="What the network computes in. bfloat16 (openvino, torch) and int8 (onnx) are "
+            "faster and less exact.",
         ),
     ] = "float32",
     threads: Annotated[

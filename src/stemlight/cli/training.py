@@ -83,7 +83,7 @@ def evaluate(
     ] = "auto",
     precision: Annotated[
         str,
-        typer.Option(metavar="float32|bfloat16", help="What openvino and torch compute in."),
+        typer.Option(metavar="float32|bfloat16|int8", help="What the network computes in."),
     ] = "float32",
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, help="Threads of the network; 0 takes all cores.")
@@ -129,6 +129,7 @@ def evaluate(
             "stemlight": __version__,
             "model": model,
             "engine": engine,
+            "device": device,
             "precision": precision,
             "metric": _SCORE_NOTE,
             **_plain(scores),

@@ -13,6 +13,7 @@ Source: the ONNX specification (onnx.proto), and protobuf's wire format.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +36,9 @@ def output_names(graph: Path) -> tuple[str, ...]:
     Raises:
         WeightsError: the file is missing or no ONNX graph.
     """
-    _, fields = _read(graph)
-    return tuple(_name(field.content) for field in fields if field.number == _OUTPUT)
+    with _reading(graph):
+        _, fields = _read(graph)
+        return tuple(_name(field.content) for field in fields if field.number == _OUTPUT)
 
 
 def graph_part(graph: Path, outputs: Sequence[str]) -> bytes:
@@ -47,14 +49,16 @@ def graph_part(graph: Path, outputs: Sequence[str]) -> bytes:
     Raises:
         WeightsError: the file is missing, no ONNX graph, or has not all of these outputs.
     """
-    model, fields = _read(graph)
-    there = [_name(field.content) for field in fields if field.number == _OUTPUT]
+    with _reading(graph):
+        model, fields = _read(graph)
+        there = [_name(field.content) for field in fields if field.number == _OUTPUT]
+        kept = _needed(fields, set(outputs))
     missing = set(outputs) - set(there)
     if missing:
         raise WeightsError(
             f"{graph} gives {', '.join(there) or 'nothing'}, not {', '.join(sorted(missing))}"
         )
-    body = b"".join(bytes(field.whole) for field in _needed(fields, set(outputs)))
+    body = b"".join(bytes(field.whole) for field in kept)
     parts = []
     for field in model:
         if field.number == _GRAPH:
@@ -62,6 +66,17 @@ def graph_part(graph: Path, outputs: Sequence[str]) -> bytes:
         else:
             parts.append(bytes(field.whole))
     return b"".join(parts)
+
+
+@contextmanager
+def _reading(graph: Path) -> Iterator[None]:
+    """Say of whatever is wrong with a file's bytes that it is no graph."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(f"cannot read {graph}: {error.strerror}") from error
+    except (ValueError, IndexError) as error:  # UnicodeDecodeError is a ValueError
+        raise WeightsError(f"{graph} is no ONNX graph; fetch or export the model again") from error
 
 
 class _Field(NamedTuple):
@@ -74,14 +89,9 @@ class _Field(NamedTuple):
 
 def _read(graph: Path) -> tuple[list[_Field], list[_Field]]:
     """Return the fields of the model and those of its graph."""
-    try:
-        model = list(_fields(memoryview(graph.read_bytes())))
-        (body,) = (field for field in model if field.number == _GRAPH)
-        return model, list(_fields(body.content))
-    except OSError as error:
-        raise WeightsError(f"cannot read {graph}: {error.strerror}") from error
-    except (ValueError, IndexError) as error:
-        raise WeightsError(f"{graph} is no ONNX graph; fetch or export the model again") from error
+    model = list(_fields(memoryview(graph.read_bytes())))
+    (body,) = (field for field in model if field.number == _GRAPH)
+    return model, list(_fields(body.content))
 
 
 def _needed(fields: Sequence[_Field], names: set[str]) -> list[_Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from stemlight.stft import Stft
 
 __all__ = ["OnnxEngine", "output_of"]
 
-_N_OPEN = 4  # sets of sources whose networks are kept ready
+_N_OPEN = 4  # sets of sources whose networks are kept ready: those asked last
 
 
 def output_of(source: str) -> str:
@@ -69,6 +70,7 @@ class OnnxEngine:
                 "export the model again"
             )
         self._opened: OrderedDict[frozenset[str], RunGraph] = OrderedDict()
+        self._opening = threading.Lock()
 
     def separate_chunks(
         self, mixture: Float32[np.ndarray, "batch channels samples"], sources: Sequence[str]
@@ -108,11 +110,13 @@ class OnnxEngine:
         wanted = {output_of(source) for source in sources}
         names = [name for name in self._outputs if name in wanted]
         asked = frozenset(names)
-        network = self._opened.get(asked)
-        if network is None:
-            alone = len(names) < len(self._outputs)
-            network = self.runtime(graph_part(self.graph, names) if alone else self.graph)
-            self._opened[asked] = network
+        with self._opening:
+            network = self._opened.get(asked)
+            if network is None:
+                alone = len(names) < len(self._outputs)
+                network = self.runtime(graph_part(self.graph, names) if alone else self.graph)
+                self._opened[asked] = network
+            self._opened.move_to_end(asked)
             while len(self._opened) > _N_OPEN:
                 self._opened.popitem(last=False)
         return network, names

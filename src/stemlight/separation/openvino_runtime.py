@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import openvino
@@ -26,7 +27,7 @@ class OpenVino:
     """
 
     n_threads: int = 0
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
         able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

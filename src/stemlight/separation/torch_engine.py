@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from stemlight.errors import UsageError
 from stemlight.models.spectrogram import SpectrogramModel
 from stemlight.shapes import Float32
 
-__all__ = ["TorchEngine", "choose_device"]
+__all__ = ["TorchEngine", "choose_device", "keep_float32"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,12 +34,19 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def keep_float32() -> None:
+    """Keep PyTorch from rounding float32 to TF32 on NVIDIA's processors, in this process.
+
+    It does so in convolutions unless told otherwise, and then engines do not give the same stems.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 class TorchEngine:
     """Runs a `SpectrogramModel` on its own device, in evaluation mode.
 
-    In `bfloat16` the network's products are computed in it, while transforms, norms and sums stay
-    in float32 (autocast). In `float32` nothing is rounded further than that, not to TF32 either,
-    which PyTorch would use for convolutions on NVIDIA's processors: engines give the same stems.
+    In `bfloat16` the network computes in it (autocast); the transforms stay in float32.
     """
 
     def __init__(
@@ -73,22 +79,14 @@ class TorchEngine:
         wanted = torch.tensor([self.sources.index(name) for name in sources], device=self.device)
         was_training = self.model.training
         self.model.eval()
-        with torch.inference_mode(), self._numbers():
-            estimates = self.model(self._to_device(mixture), wanted).float()
+        reduced = self.precision == "bfloat16"
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced),
+        ):
+            estimates = self.model(self._to_device(mixture), wanted)
         self.model.train(was_training)
         return self._to_host(estimates)
-
-    @contextmanager
-    def _numbers(self) -> Iterator[None]:
-        """Compute in the engine's precision and no other, whatever the process is set to."""
-        reduced = self.precision == "bfloat16"
-        with ExitStack() as stack:
-            stack.enter_context(
-                torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced)
-            )
-            if self.device.type == "cuda":
-                stack.enter_context(torch.backends.cudnn.flags(allow_tf32=reduced))
-            yield
 
     def _to_device(self, mixture: np.ndarray) -> torch.Tensor:
         samples = torch.from_numpy(mixture)

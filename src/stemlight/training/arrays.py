@@ -61,8 +61,11 @@ def _key(track: TrackFiles, sample_rate_hz: int) -> str:
     """Name a track's folder after all that its samples depend on."""
 
     def identity(source: StemSource) -> list[object]:
-        status = source.path.stat()
-        return [str(source.path.resolve()), source.stream, status.st_size, status.st_mtime_ns]
+        facts: list[object] = []
+        for file in source.files:
+            status = file.path.stat()
+            facts += [str(file.path.resolve()), file.stream, status.st_size, status.st_mtime_ns]
+        return facts
 
     facts = {name: identity(source) for name, source in track.stems.items()}
     text = json.dumps([_FORMAT, sample_rate_hz, facts], sort_keys=True)

@@ -20,6 +20,7 @@ from stemlight.models.presets import resolve_preset
 __all__ = [
     "CARD_FILE",
     "GRAPH_FILE",
+    "INT8_GRAPH_FILE",
     "WEIGHTS_FILE",
     "Card",
     "EnsembleCard",
@@ -37,12 +38,14 @@ __all__ = [
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 GRAPH_FILE = "model.onnx"
+INT8_GRAPH_FILE = "model.int8.onnx"
+"""The same graph in eight bits; not every model has one."""
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had graphs that took the asked sources as an input
 
 GraphLayout = Literal["stemlight", "mdx"]
-"""Inputs of the graph: planes and sources (stemlight), or planes of one source with bins before
-frames, as MDX-Net's are published (mdx)."""
+"""What the graph takes and gives: planes, and an output for each source (stemlight), or planes of
+one source with bins before frames, as MDX-Net's are published (mdx)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +159,7 @@ def read_card(folder: Path) -> ModelCard | EnsembleCard:
         if found != _FORMAT:
             raise WeightsError(
                 f"{path} has the format {found!r}, this version of stemlight reads {_FORMAT}; "
-                "update stemlight or export the model again"
+                "update stemlight, or fetch, import or export the model again"
             )
         if "members" in content:
             return from_mapping(EnsembleCard, content)

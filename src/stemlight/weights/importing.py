@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from stemlight.errors import MissingExtraError, OutputError, UsageError
-from stemlight.weights.cards import CARD_FILE, EnsembleCard, ModelCard, file_facts, write_card
+from stemlight.errors import MissingExtraError, OutputError, UsageError, WeightsError
+from stemlight.weights.cards import (
+    CARD_FILE,
+    EnsembleCard,
+    ModelCard,
+    file_facts,
+    read_card,
+    write_card,
+)
 from stemlight.weights.hub import CACHE_VARIABLE, cache_folder
 from stemlight.weights.import_cards import (
     ImportOptions,
@@ -91,17 +99,29 @@ def imported(path: Path, *, cache: Path | None = None) -> Path:
     is_whole = path.suffix.lower() != _GRAPH_SUFFIX or importlib.util.find_spec("onnx") is not None
     kept = (cache or cache_folder()) / "imported"
     folder = kept / (digest if is_whole else f"{digest}-graph")
-    if (folder / CARD_FILE).is_file():
+    if _is_readable(folder):
         return folder
     try:
         import_model([path], folder, ImportOptions(name=path.stem))
     except (OutputError, UsageError) as error:
-        if (folder / CARD_FILE).is_file():  # another process was quicker
+        if _is_readable(folder):  # another process was quicker
             return folder
         if isinstance(error, OutputError):
             raise OutputError(f"{error}; choose another cache with {CACHE_VARIABLE}") from error
         raise
     return folder
+
+
+def _is_readable(folder: Path) -> bool:
+    """Tell whether there is a model, and remove one that another version of stemlight wrote."""
+    if not (folder / CARD_FILE).is_file():
+        return False
+    try:
+        read_card(folder)
+    except WeightsError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
+    return True
 
 
 def _check_files(files: Sequence[Path]) -> None:

@@ -1,0 +1,140 @@
+"""Finds tracks below a folder, whatever they are stored in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from stemlight.audio.wording import reason, shown
+from stemlight.errors import InputError
+from stemlight.tracks.files import MIXTURE, SoundFile, StemSource, TrackFiles
+from stemlight.tracks.stems_yaml import (
+    AUDIO_SUFFIXES,
+    STEMS_YAML,
+    Patterns,
+    match_files,
+    read_stems_yaml,
+)
+
+__all__ = ["STEM_MP4_ORDER", "find_tracks"]
+
+STEM_MP4_ORDER = (MIXTURE, "drums", "bass", "other", "vocals")
+"""Order of the audio streams in the STEM mp4 files of MUSDB18."""
+
+_STEM_MP4_SUFFIX = ".stem.mp4"
+
+
+def _raise(error: InputError) -> None:
+    raise error
+
+
+def find_tracks(
+    root: Path,
+    *,
+    sources: Iterable[str],
+    renamed: Mapping[str, str] | None = None,
+    on_refused: Callable[[InputError], None] = _raise,
+) -> list[TrackFiles]:
+    """Find all tracks below `root` that have one of the `sources`, sorted by name.
+
+    `renamed` maps file stems to source names, for material that is named otherwise: with
+    `{"guitar": "other"}` the file `guitar.ogg` serves as `other`. Where a `stems.yaml` speaks of a
+    folder, it alone does, and what lies below the folder belongs to its track.
+
+    `on_refused` is told of a folder that cannot be read or whose `stems.yaml` is wrong; if it
+    returns, the search goes on.
+
+    Raises:
+        InputError: `root` is no folder, or holds no track; its own `stems.yaml` is wrong.
+        MissingExtraError: there is a `stems.yaml`, and PyYAML is not installed.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a folder; give a folder of tracks with stems")
+    search = _Search(root, tuple(sources), renamed or {}, on_refused)
+    tracks = sorted(search.tracks(), key=lambda track: track.name)
+    if not tracks:
+        raise InputError(
+            f"{root} holds no tracks; expected *{_STEM_MP4_SUFFIX} files, folders with "
+            f"{', '.join(sorted(search.stem_of_file))} as audio files, or a {STEMS_YAML} that "
+            "names their files"
+        )
+    return tracks
+
+
+class _Search:
+    def __init__(
+        self,
+        root: Path,
+        sources: tuple[str, ...],
+        renamed: Mapping[str, str],
+        on_refused: Callable[[InputError], None],
+    ) -> None:
+        self.root = root
+        self.sources = sources
+        self.stem_of_file = {name: name for name in sources} | dict(renamed)
+        self.has_own_mixtures = not renamed
+        self.on_refused = on_refused
+        path = root / STEMS_YAML
+        self.patterns_of_root: Patterns = read_stems_yaml(path) if path.is_file() else {}
+
+    def tracks(self) -> Iterator[TrackFiles]:
+        for directory, folders, names in os.walk(self.root, onerror=self._refuse):
+            folder = Path(directory)
+            folders.sort()
+            files = sorted(folder / name for name in names)
+            try:
+                stems = self._mapped(folder, is_mapped=STEMS_YAML in names)
+            except InputError as error:
+                self.on_refused(error)
+                folders.clear()
+                continue
+            if stems:
+                folders.clear()  # what lies below are its parts
+            else:
+                yield from map(_stem_mp4, filter(_is_stem_mp4, files))
+                stems = self._named(files)
+            if track := self._track(folder, stems):
+                yield track
+
+    def _mapped(self, folder: Path, *, is_mapped: bool) -> dict[str, StemSource]:
+        """Return what a `stems.yaml` says of the folder; nothing if none speaks of it."""
+        if folder == self.root or not is_mapped:
+            return match_files(folder, self.patterns_of_root, own=False)
+        return match_files(folder, read_stems_yaml(folder / STEMS_YAML), own=True)
+
+    def _named(self, files: list[Path]) -> dict[str, StemSource]:
+        by_name = {
+            path.stem.lower(): path for path in files if path.suffix.lower() in AUDIO_SUFFIXES
+        }
+        names = dict(self.stem_of_file)
+        if self.has_own_mixtures:
+            names[MIXTURE] = MIXTURE
+        return {
+            names[name]: StemSource(files=(SoundFile(path=path),))
+            for name, path in by_name.items()
+            if name in names
+        }
+
+    def _track(self, folder: Path, stems: dict[str, StemSource]) -> TrackFiles | None:
+        mixture = stems.pop(MIXTURE, None)
+        if not any(source in stems for source in self.stem_of_file.values()):
+            return None
+        name = folder.name or folder.resolve().name  # the current folder is called ""
+        return TrackFiles(name=name, stems=stems, mixture=mixture)
+
+    def _refuse(self, error: OSError) -> None:
+        self.on_refused(InputError(f"cannot read {shown(error.filename)}: {reason(error)}"))
+
+
+def _is_stem_mp4(path: Path) -> bool:
+    return path.name.endswith(_STEM_MP4_SUFFIX)
+
+
+def _stem_mp4(path: Path) -> TrackFiles:
+    streams = {
+        name: StemSource(files=(SoundFile(path=path, stream=i),))
+        for i, name in enumerate(STEM_MP4_ORDER)
+    }
+    mixture = streams.pop(MIXTURE)
+    return TrackFiles(name=path.name.removesuffix(_STEM_MP4_SUFFIX), stems=streams, mixture=mixture)
