@@ -80,9 +80,9 @@ def load(
     `demucs:NAME` and `openunmix:NAME` are models of other projects, which run on PyTorch whatever
     the engine; they need the extra of that name.
 
-    `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps; in float32
-    on cuda it keeps the whole process from rounding to TF32. `engine="openvino"` needs the extra
-    `openvino`. `engine="onnx"` runs on the cpu, or, told `device="cuda"`, with the package
+    `engine="torch"` needs the extra `torch` and runs on `device`: auto, cpu, cuda or mps; on cuda,
+    in float32, it keeps the whole process from rounding to TF32. `engine="openvino"` needs the
+    extra `openvino`. `engine="onnx"` runs on the cpu, or, told `device="cuda"`, with the package
     onnxruntime-gpu there. With `precision="bfloat16"`, of openvino and torch, networks are faster
     on processors made for it; with `"int8"`, of onnx, models that have an 8-bit graph, as the
     embedded one has, are faster on all. `docs/experiments.md` says what either costs.
