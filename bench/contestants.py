@@ -21,7 +21,7 @@ from bench.peers import Separate
 if TYPE_CHECKING:
     from stemlight.api import Engine, Precision
 
-__all__ = ["CONTESTANTS", "SAMPLE_RATE_HZ", "Contestant"]
+__all__ = ["CONTESTANTS", "EMBEDDED", "SAMPLE_RATE_HZ", "Contestant"]
 
 SAMPLE_RATE_HZ = 44_100
 EMBEDDED = "stemlight"
@@ -49,6 +49,9 @@ class Contestant:
         return next(found, None)
 
 
+_SUFFIXES: dict[Precision, str] = {"float32": "", "bfloat16": "-bf16", "int8": "-int8"}
+
+
 @dataclass(frozen=True)
 class _Way:
     """One way of running our models."""
@@ -60,7 +63,7 @@ class _Way:
     @property
     def name(self) -> str:
         """The engine, and the precision where it is not the usual one."""
-        return self.engine + ("-bf16" if self.precision == "bfloat16" else "")
+        return self.engine + _SUFFIXES[self.precision]
 
     def separator(self, model: str | Path, *, sources: list[str] | None = None) -> Separate:
         """Load a model, ready to separate arrays."""
@@ -85,6 +88,7 @@ def _embedded(way: _Way, _: Path, *, sources: list[str] | None = None) -> Separa
 
 
 _ONNX = _Way("onnx")
+_INT8 = _Way("onnx", "int8")
 _OPENVINO = _Way("openvino", needs=("openvino",))
 _BF16 = _Way("openvino", "bfloat16", needs=("openvino",))
 _TORCH = _Way("torch", needs=("torch",))
@@ -104,7 +108,7 @@ CONTESTANTS: tuple[Contestant, ...] = (
             make=partial(_embedded, way),
             needs=way.needs,
         )
-        for way in (_ONNX, _OPENVINO, _BF16, _TORCH)
+        for way in (_ONNX, _INT8, _OPENVINO, _BF16, _TORCH)
     ),
     Contestant(
         name=f"{EMBEDDED}-onnx-vocals",

@@ -1,7 +1,7 @@
 """Compares graphs, and ways of running them, in one process: CPU seconds of one thread.
 
     python -m bench.graphs ONE.onnx [OTHER.onnx...] [--frames 256] [--n-sources 4] [--runs 21]
-        [--openvino f32 bf16]
+        [--openvino f32 bf16] [--unblocked]
 
 All get the same noise and run in turns, so that what else the machine does falls on all alike. The
 difference is the largest of all samples from the first one's output, over its root mean square.
@@ -17,15 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from stemlight.separation.sessions import open_session
 
 Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
-def with_onnx_runtime(graph: Path) -> Run:
-    """Return what runs a graph as the default engine does."""
-    session = open_session(graph, n_threads=1)
+def with_onnx_runtime(graph: Path, *, blocked: bool = True) -> Run:
+    """Return what runs a graph as the default engine does, or without its layout in blocks."""
+    if blocked:
+        session = open_session(graph, n_threads=1)
+    else:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.graph_optimization_level = level
+        session = onnxruntime.InferenceSession(str(graph), options)
     asked = [given.name for given in session.get_inputs()]
     return lambda feed: together(session.run(None, {name: feed[name] for name in asked}))
 
@@ -58,9 +66,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=256)
     parser.add_argument("--n-sources", type=int, default=4)
     parser.add_argument("--runs", type=int, default=21)
+    parser.add_argument("--unblocked", action="store_true", help="ONNX Runtime's plain layout, too")
     parser.add_argument("--openvino", nargs="*", default=[], choices=["f32", "bf16"])
     arguments = parser.parse_args()
     ways: dict[str, Run] = {str(graph): with_onnx_runtime(graph) for graph in arguments.graphs}
+    if arguments.unblocked:
+        for graph in arguments.graphs:
+            ways[f"{graph}, unblocked"] = with_onnx_runtime(graph, blocked=False)
     for precision in arguments.openvino:
         graph = arguments.graphs[0]
         ways[f"{graph}, OpenVINO {precision}"] = with_openvino(graph, precision)

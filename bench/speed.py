@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.contestants import CONTESTANTS, SAMPLE_RATE_HZ, Contestant
+from bench.contestants import CONTESTANTS, EMBEDDED, SAMPLE_RATE_HZ, Contestant
 from bench.machine import describe_machine, peak_mib
 from bench.material import EXAMPLE, music
 from bench.peers import HTDEMUCS, N_THREADS, OPEN_UNMIX
@@ -33,6 +33,16 @@ REPORT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 WARM_UP_SECONDS = 3
 LONG_RUN_SECONDS = 60
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+TARGETS = (
+    (f"{EMBEDDED}-onnx", OPEN_UNMIX, 1),
+    (f"{EMBEDDED}-onnx", HTDEMUCS, 5),
+    *(
+        (contestant.name, contestant.authors, 3)
+        for contestant in CONTESTANTS
+        if contestant.authors is not None
+    ),
+    ("lasaft-v2-light-onnx", "authors-lasaft-v2-light-overlap", 3),
+)
 COLUMNS = (
     "row",
     "wall s",
@@ -130,8 +140,19 @@ def _ratio(found: Measurement, other: Measurement | None) -> str:
     return "" if other is None else f"{other.wall_seconds / found.wall_seconds:.2f}"
 
 
+def targets_of(measured: Mapping[str, Measurement]) -> list[str]:
+    """Return a line for each aim of the project whose two rows were measured."""
+    lines = []
+    for row, other, aim in TARGETS:
+        if row in measured and other in measured:
+            reached = measured[other].wall_seconds / measured[row].wall_seconds
+            verdict = "reached" if reached >= aim else "missed"
+            lines.append(f"| {row} | {other} | {aim:g} | {reached:.2f} | {verdict} |")
+    return lines
+
+
 def report(
-    rows: Sequence[Sequence[str]],
+    measured: Mapping[str, Measurement],
     left_out: Mapping[str, str],
     seconds: float,
     n_runs: int,
@@ -165,9 +186,22 @@ def report(
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *("| " + " | ".join(row) + " |" for row in table_of(measured, seconds, n_runs)),
         "",
     ]
+    targets = targets_of(measured)
+    if targets:
+        lines += [
+            "## Aims",
+            "",
+            "How many times faster a row is to be than another. Why float32 misses some is told in",
+            "[experiments.md](experiments.md).",
+            "",
+            "| row | than | aim | measured | |",
+            "|---|---|---:|---:|---|",
+            *targets,
+            "",
+        ]
     if left_out:
         lines += ["Left out:", "", *(f"- {name}: {why}" for name, why in left_out.items()), ""]
     return "\n".join(lines)
@@ -198,7 +232,7 @@ def run_all(names: Sequence[str], song: Path, seconds: float, n_runs: int, conso
                     highlight=False,
                 )
     only = list(measured) if len(measured) + len(left_out) < len(CONTESTANTS) else []
-    return report(table_of(measured, seconds, n_runs), left_out, seconds, n_runs, only)
+    return report(measured, left_out, seconds, n_runs, only)
 
 
 def main() -> None:

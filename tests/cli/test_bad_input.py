@@ -237,7 +237,8 @@ def test_a_damaged_model_is_one_line(run, model, song, tmp_path):
         (["--format", "mp3", "--bit-depth", "16"], "mp3 has no bit depth"),
         (["--bit-depth", "32"], "bit depth must be one of 16, 24, float, not '32'"),
         (["--engine", "tflite"], "no engine 'tflite'"),
-        (["--device", "cuda"], "the onnx engine runs on the cpu, not on 'cuda'"),
+        (["--device", "mps"], "the onnx engine has no device 'mps'; choose from auto, cpu, cuda"),
+        (["--precision", "bfloat16"], "the onnx engine computes in float32 or int8, not in"),
         (["--report", "nowhere/report.json"], "--report nowhere/report.json: there is no folder"),
     ],
 )
