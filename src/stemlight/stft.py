@@ -9,6 +9,7 @@ squared windows, which returns the signal exactly.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,16 @@ def _parts(
     shape = [batch, n_planes // 2, frames, bins]
     parts = np.moveaxis(planes.reshape(*shape[:axis], 2, *shape[axis:]), axis, 0)
     return parts[0], parts[1]
+
+
+@functools.cache
+def _threads(n_threads: int, process_id: int) -> ThreadPoolExecutor:
+    """Return this process's threads for transforms, which live as long as it does.
+
+    New threads for every window would each start a heap of their own, and the process would grow.
+    A forked process does not inherit threads, so it gets its own.
+    """
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="stemlight-stft")
 
 
 class Stft:
@@ -203,9 +214,8 @@ class Stft:
             for item in items:
                 work(item)
             return
-        with ThreadPoolExecutor(min(n_threads, len(items))) as threads:
-            for _ in threads.map(work, items):
-                pass
+        for _ in _threads(n_threads, os.getpid()).map(work, items):
+            pass
 
     def _add_parts(self, frames: np.ndarray, summed: np.ndarray) -> None:
         """Add frames up at multiples of the hop, a hop's width of all frames at a time."""
