@@ -62,9 +62,10 @@ Activation = Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softm
 """An activation without parameters; leaky_relu has the slope 0.01 below zero, softmax runs over
 features."""
 
-Estimate = Literal["mapping", "masking", "gain"]
+Estimate = Literal["mapping", "masking", "gain", "matrix"]
 """What a network's output is: the planes of the source itself (mapping), a factor for each of the
-mixture's planes (masking), or one gain in 0..1 for both parts of each channel (gain)."""
+mixture's planes (masking), one gain in 0..1 for both parts of each channel (gain), or such gains
+and, beside them, how much of each channel goes into the other (matrix)."""
 
 
 @dataclass(frozen=True, kw_only=True)

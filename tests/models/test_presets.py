@@ -140,6 +140,14 @@ def test_a_gain_acts_on_both_parts_of_its_channel():
     torch.testing.assert_close(estimated[..., 0, 0], torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
 
 
+def test_a_matrix_takes_from_the_other_channel_too():
+    planes = torch.tensor([1.0, 2.0, 3.0, 4.0])[None, :, None, None]  # [Re L, Re R, Im L, Im R]
+    shares = torch.tensor([100.0, -100.0, -0.5, 0.25])[None, :, None, None]
+    estimated = apply_estimate("matrix", planes, shares)
+    # L = 1 L - 0.5 R, R = 0 R + 0.25 L
+    torch.testing.assert_close(estimated[..., 0, 0], torch.tensor([[0.0, 0.25, 1.0, 0.75]]))
+
+
 def test_sources_are_separated_independently_of_the_company_they_are_asked_in():
     model = build_model(resolve_preset("stemlight-small", TINY)).eval()
     planes = torch.randn(2, 4, 16, 64)

@@ -100,6 +100,7 @@ SMALL = {
 }
 LISTENING = {"query_listens": True, "key_listens": True}
 FOLDED = {"head": "folded", "bins_per_fold": 4, "estimate": "gain"}
+MATRIX = {**FOLDED, "estimate": "matrix"}
 ALONE = {"modulation": "none"}
 OPTIONS = {
     "as it is": {},
@@ -147,6 +148,7 @@ OPTIONS = {
     "plain": {"dense": False, "merge_skip": "multiply", "features": [3, 5, 7]},
     "widths": {"features": [3, 5, 7], "latent_blocks": "all"},
     "folded": FOLDED,
+    "matrix": MATRIX,
     "dedicated": {**ALONE, "transformation": "tdf", "n_sources": 1},
     "dedicated, masking": {**ALONE, "transformation": "tdf", "n_sources": 1, "estimate": "masking"},
     "multi-head": {**ALONE, "transformation": "tdf"},
@@ -154,7 +156,7 @@ OPTIONS = {
     "multi-head, folded": {**ALONE, "transformation": "tdf", **FOLDED},
     "pointwise": {"head": "pointwise"},
 }
-_EVEN_BINS = ("folded", "multi-head, folded", "pointwise")
+_EVEN_BINS = ("folded", "matrix", "multi-head, folded", "pointwise")
 
 
 def small_config(options, *, even=False, representation="complex"):

@@ -102,9 +102,11 @@ def _ends(config: UNetConfig, width: int, n_bins: int) -> tuple[nn.Module, nn.Mo
     n_outputs = 1 if config.is_conditioned else config.n_sources
     if config.head == "folded":
         fold = config.bins_per_fold or 1
+        n_channels = config.n_planes // 2
+        n_factors = n_channels if config.estimate == "gain" else n_channels**2
         return (
             FoldedHead(width, n_bins, fold=fold, activation=activation),
-            FoldedTail(width, n_outputs * config.n_planes // 2, fold=fold),
+            FoldedTail(width, n_outputs * n_factors, fold=fold),
         )
     make_head, make_tail = {
         "pairs": (pair_bins_head, pair_bins_tail),

@@ -159,10 +159,10 @@ class UNetConfig:
                 f"head 'folded' and bins_per_fold belong together; got head {self.head!r} with "
                 f"bins_per_fold {self.bins_per_fold}"
             )
-        if (self.estimate == "gain") != (self.head == "folded"):
+        if (self.estimate in ("gain", "matrix")) != (self.head == "folded"):
             raise ConfigError(
-                f"estimate 'gain' and head 'folded' belong together; got {self.estimate!r} with "
-                f"head {self.head!r}"
+                f"estimates 'gain' and 'matrix' and head 'folded' belong together; got "
+                f"{self.estimate!r} with head {self.head!r}"
             )
         if self.conditioner == "per-block" and self.modulation == "film-simple":
             raise ConfigError("modulation 'film-simple' needs conditioner 'shared'")

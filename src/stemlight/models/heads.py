@@ -81,19 +81,19 @@ class FoldedHead(nn.Module):
 
 
 class FoldedTail(nn.Module):
-    """Features to one output per channel and bin; undoes the shape of `FoldedHead`."""
+    """Features to some outputs for each bin; undoes the shape of `FoldedHead`."""
 
-    def __init__(self, n_features: int, n_channels: int, *, fold: int) -> None:
+    def __init__(self, n_features: int, n_outputs: int, *, fold: int) -> None:
         super().__init__()
         self.fold = fold
-        self.mix = nn.Conv2d(n_features, n_channels * fold, kernel_size=1)
+        self.mix = nn.Conv2d(n_features, n_outputs * fold, kernel_size=1)
 
     def forward(
         self, features: Float[Tensor, "batch features frames folded_bins"]
-    ) -> Float[Tensor, "batch channels frames bins"]:
+    ) -> Float[Tensor, "batch outputs frames bins"]:
         """Spread the folded bins out again."""
         return rearrange(
-            self.mix(features), "b (c fold) t bins -> b c t (bins fold)", fold=self.fold
+            self.mix(features), "b (out fold) t bins -> b out t (bins fold)", fold=self.fold
         )
 
 
@@ -111,5 +111,11 @@ def apply_estimate(
     if estimate == "masking":
         return planes * output
     parts = rearrange(planes, "... (complex c) t bins -> ... complex c t bins", complex=2)
-    estimates = parts * torch.sigmoid(output).unsqueeze(-4)
+    if estimate == "gain":
+        estimates = parts * torch.sigmoid(output).unsqueeze(-4)
+    else:
+        # What sounds on both sides can be had by subtracting one from the other, which no gain can.
+        own, from_other = output[..., :2, :, :], output[..., 2:, :, :]
+        estimates = parts * torch.sigmoid(own).unsqueeze(-4)
+        estimates = estimates + parts.flip(-3) * from_other.unsqueeze(-4)
     return rearrange(estimates, "... complex c t bins -> ... (complex c) t bins")
