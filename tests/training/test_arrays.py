@@ -27,7 +27,7 @@ def test_summed_files_are_decoded_as_read_and_anew_when_one_of_them_changes(tmp_
         cache = tmp_path / "cache"
         (arrays,) = decode_tracks(tracks, cache, sample_rate_hz=44_100, report=decoded_names.append)
         np.testing.assert_array_equal(
-            arrays.stems["drums"], tracks[0].read(["drums"], 44_100)[1]["drums"]
+            arrays.stems["drums"].samples, tracks[0].read(["drums"], 44_100)[1]["drums"]
         )
 
     decode()

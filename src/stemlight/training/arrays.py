@@ -6,31 +6,17 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from stemlight.shapes import Float32
 from stemlight.tracks import StemSource, TrackFiles
+from stemlight.training.material import ArrayStem, TrainingTrack
 
-__all__ = ["StemArrays", "decode_tracks"]
+__all__ = ["decode_tracks"]
 
 _FORMAT = 1  # raised whenever the decoded samples change for the same files
-
-
-@dataclass(frozen=True, kw_only=True)
-class StemArrays:
-    """The decoded stems of one track; missing stems are absent. Arrays are `(2, samples)`."""
-
-    name: str
-    stems: Mapping[str, Float32[np.ndarray, "2 samples"]]
-
-    @property
-    def n_samples(self) -> int:
-        """Length up to which every stem has samples."""
-        return min(int(stem.shape[1]) for stem in self.stems.values())
 
 
 def decode_tracks(
@@ -39,7 +25,7 @@ def decode_tracks(
     *,
     sample_rate_hz: int,
     report: Callable[[str], None] = lambda name: None,
-) -> list[StemArrays]:
+) -> list[TrainingTrack]:
     """Decode each track's stems into `cache` unless it is there, and map them into memory.
 
     A track's folder appears whole or not at all. `report` is called with the name of each track
@@ -52,8 +38,10 @@ def decode_tracks(
         if not folder.exists():
             report(track.name)
             _decode(track, folder, sample_rate_hz)
-        stems = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in track.stems}
-        decoded.append(StemArrays(name=track.name, stems=stems))
+        stems = {
+            name: ArrayStem(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in track.stems
+        }
+        decoded.append(TrainingTrack(name=track.name, stems=stems))
     return decoded
 
 

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from stemlight.errors import ConfigError
-from stemlight.shapes import Float, Float32
-from stemlight.training.arrays import StemArrays
+from stemlight.shapes import Float32
+from stemlight.training.material import StemSamples, TrainingExample, TrainingTrack
 
 __all__ = ["MixingConfig", "RandomMixtures", "StepSampler"]
 
@@ -34,8 +34,8 @@ class MixingConfig:
     speed_range: tuple[float, float] = (0.88, 1.14)
 
 
-class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
-    """An endless list of random mixtures, each given as its stems.
+class RandomMixtures(Dataset[TrainingExample]):
+    """An endless list of random mixtures.
 
     Item `i` depends on the seed and `i` alone, so that a resumed run sees what it would have seen.
     A long song is drawn more often than a short one, by the square root of its length (up to a
@@ -44,7 +44,7 @@ class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
 
     def __init__(
         self,
-        tracks: Sequence[StemArrays],
+        tracks: Sequence[TrainingTrack],
         sources: Sequence[str],
         *,
         n_samples: int,
@@ -64,7 +64,7 @@ class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
         self.pools = {}
         for source in self.sources:
             stems = [track.stems[source] for track in tracks if source in track.stems]
-            self.pools[source] = weigh.pool([s for s in stems if s.shape[1] > self.reach_samples])
+            self.pools[source] = weigh.pool([s for s in stems if s.n_samples > self.reach_samples])
             if not len(self.pools[source]):
                 raise ConfigError(
                     f"no track has more than {self.reach_samples} samples of {source!r}; "
@@ -83,23 +83,28 @@ class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
                 f"{', '.join(self.sources)}; set it to 0 or add such tracks"
             )
 
-    def __getitem__(self, index: int) -> Float[torch.Tensor, "sources 2 samples"]:
-        """Return the stems of mixture number `index`."""
+    def __getitem__(self, index: int) -> TrainingExample:
+        """Return mixture number `index`."""
         generator = np.random.default_rng((self.seed, index))
         if generator.random() < self.config.same_song_share:
             stems = self.whole_tracks.draw(generator)
-            start = self._start(generator, min(stem.shape[1] for stem in stems))
+            start = self._start(generator, min(stem.n_samples for stem in stems))
             cuts = [(stem, start) for stem in stems]
         else:
             stems = [self.pools[source].draw(generator) for source in self.sources]
-            cuts = [(stem, self._start(generator, stem.shape[1])) for stem in stems]
-        return torch.from_numpy(np.stack([self._augment(generator, *cut) for cut in cuts]))
+            cuts = [(stem, self._start(generator, stem.n_samples)) for stem in stems]
+        stems = np.stack([self._augment(generator, *cut) for cut in cuts])
+        return TrainingExample(
+            mixture=torch.from_numpy(stems.sum(axis=0)),
+            stems=torch.from_numpy(stems),
+            known=torch.ones(len(self.sources), dtype=torch.bool),
+        )
 
     def _start(self, generator: np.random.Generator, n_available: int) -> int:
         return int(generator.integers(0, n_available - self.reach_samples))
 
     def _augment(
-        self, generator: np.random.Generator, stem: Float32[np.ndarray, "2 samples"], start: int
+        self, generator: np.random.Generator, stem: StemSamples, start: int
     ) -> Float32[np.ndarray, "2 samples"]:
         config = self.config
         gain = 10 ** (generator.uniform(*config.gain_db) / 20)
@@ -108,9 +113,9 @@ class RandomMixtures(Dataset[Float[torch.Tensor, "sources 2 samples"]]):
         swap = generator.random() < config.channel_swap_share
         speed = generator.uniform(*config.speed_range)
         if generator.random() < config.speed_share:
-            excerpt = _change_speed(stem[:, start : start + self.reach_samples], speed)
+            excerpt = _change_speed(stem.read(start, self.reach_samples), speed)
         else:
-            excerpt = stem[:, start:]
+            excerpt = stem.read(start, self.n_samples)
         excerpt = excerpt[:, : self.n_samples]
         return np.multiply(excerpt[::-1] if swap else excerpt, np.float32(gain), dtype=np.float32)
 
@@ -139,7 +144,9 @@ class _Weights:
 
     def pool(self, items: list) -> _Pool:  # type: ignore[type-arg]
         """Weigh each stem, or list of stems, by the root of its length."""
-        lengths = [min(s.shape[1] for s in i) if isinstance(i, list) else i.shape[1] for i in items]
+        lengths = [
+            min(s.n_samples for s in i) if isinstance(i, list) else i.n_samples for i in items
+        ]
         return _Pool(items, np.sqrt(np.minimum(lengths, self.max_samples)))
 
 

@@ -22,6 +22,7 @@ from stemlight.separation import Separator
 from stemlight.separation.torch_engine import TorchEngine
 from stemlight.tracks import TrackFiles, find_tracks
 from stemlight.training.arrays import decode_tracks
+from stemlight.training.material import TrainingExample
 from stemlight.training.mixing import RandomMixtures, StepSampler
 from stemlight.training.recipe import DataConfig, Recipe, TrackFolder
 from stemlight.training.task import SeparationTask, ValidationTrack
@@ -176,7 +177,7 @@ class _DataModule(pl.LightningDataModule):
         self.data = data
         self.recipe = recipe
 
-    def train_dataloader(self) -> DataLoader[torch.Tensor]:
+    def train_dataloader(self) -> DataLoader[TrainingExample]:
         trainer = self.trainer
         first = trainer.global_step * self.recipe.batch_size if trainer is not None else 0
         return DataLoader(

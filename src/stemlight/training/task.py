@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stemlight.evaluation import Scores, TrackScore, score_track
 from stemlight.models.spectrogram import SpectrogramModel
-from stemlight.shapes import Float
+from stemlight.training.material import TrainingExample
 
 __all__ = [
     "LossConfig",
@@ -64,9 +64,8 @@ def learning_rate_factor(step: int, n_steps: int, config: OptimizerConfig) -> fl
 class SeparationTask(pl.LightningModule):
     """Trains all sources of a model at once on random mixtures.
 
-    A batch holds stems, `(batch, sources, channels, samples)`; the mixture is their sum. All
-    sources share one pass of the encoder. Validation separates whole tracks with `separate`, the
-    very path that users run, and logs SDR.
+    A batch is a collated `TrainingExample`. All sources share one pass of the encoder. Validation
+    separates whole tracks with `separate`, the very path that users run, and logs SDR.
     """
 
     def __init__(
@@ -92,12 +91,13 @@ class SeparationTask(pl.LightningModule):
         """Make an epoch's random numbers depend on the epoch alone, so that runs resume exactly."""
         torch.manual_seed(self.current_epoch)
 
-    def training_step(self, stems: Float[Tensor, "batch sources channels samples"]) -> Tensor:
-        """Return the loss of a batch of stems."""
+    def training_step(self, batch: TrainingExample) -> Tensor:
+        """Return the loss of a batch."""
+        stems = batch.stems
         stft = self.model.stft
         n_samples = stems.shape[-1]
         with torch.autocast(stems.device.type, enabled=False):
-            planes, phase = stft.analyse(stems.sum(dim=1))
+            planes, phase = stft.analyse(batch.mixture)
             target_planes = stft(rearrange(stems, "batch sources ... -> (batch sources) ..."))
         wanted = torch.arange(len(self.sources), device=stems.device)
         estimates = self.model.network(planes, wanted)
