@@ -11,7 +11,7 @@ from stemlight.chunking import ChunkPlan
 from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import ConfigError
 from stemlight.models.config import ModelConfig
-from stemlight.models.heads import apply_estimate
+from stemlight.models.heads import BandHead, BandTail, apply_estimate
 from stemlight.models.presets import PRESETS, resolve_preset
 from stemlight.models.size import network_size
 from stemlight.models.spectrogram import build_model
@@ -148,6 +148,26 @@ def test_a_matrix_takes_from_the_other_channel_too():
     torch.testing.assert_close(estimated[..., 0, 0], torch.tensor([[0.0, 0.25, 1.0, 0.75]]))
 
 
+def test_bands_read_and_write_their_own_bins_alone():
+    bands = [(2, 4), (3, 8)]  # bins 0-3, 4-7, 8-15, 16-23, 24-31
+    torch.manual_seed(0)
+    head = BandHead(5, bands=bands, activation="identity").eval()
+    planes = torch.randn(2, 4, 3, 32)
+    changed = planes.clone()
+    changed[..., 17] += 1
+    with torch.no_grad():
+        moved = (head(changed) != head(planes)).any(dim=(0, 1, 2))
+    assert moved.tolist() == [False, False, False, True, False]
+
+    tail = BandTail(5, 2, bands=bands)
+    features = torch.randn(2, 5, 3, 5)
+    changed = features.clone()
+    changed[..., 1] += 1
+    moved = (tail(changed) != tail(features)).any(dim=0)
+    assert moved.shape == (2, 3, 32)
+    assert moved.nonzero()[:, 2].unique().tolist() == [4, 5, 6, 7]
+
+
 def test_sources_are_separated_independently_of_the_company_they_are_asked_in():
     model = build_model(resolve_preset("stemlight-small", TINY)).eval()
     planes = torch.randn(2, 4, 16, 64)
@@ -177,8 +197,14 @@ def test_an_unknown_preset_is_answered_with_the_closest_one():
             {"network": {"n_sources": 2}},
             r"4 sources \(vocals, drums, bass, other\) do not fit .* 2",
         ),
-        ({"network": {"estimate": "mapping"}}, "'mapping' with head 'folded'"),
+        ({"network": {"estimate": "mapping"}}, "got 'mapping' with head 'folded'"),
         ({"network": {"head": "pairs"}}, "head 'pairs' with bins_per_fold 8"),
+        ({"network": {"head": "bands", "bins_per_fold": None}}, "head 'bands' with bands None"),
+        ({"network": {"bands": [[4, 512]]}}, "head 'folded' with bands"),
+        (
+            {"network": {"head": "bands", "bins_per_fold": None, "bands": [[0, 4]]}},
+            "bands must be pairs of numbers of at least 1",
+        ),
         ({"network": {"kernel_bins": 4}}, "kernel_bins must be an odd number, not 4"),
         ({"network": {"halved_bins": [7]}}, r"halved_bins must name levels in 0\.\.3, not \[7\]"),
         (
@@ -204,6 +230,15 @@ def test_an_unknown_preset_is_answered_with_the_closest_one():
 def test_a_wrong_argument_is_refused_with_what_came_and_what_is_allowed(arguments, message):
     with pytest.raises(ConfigError, match=message):
         resolve_preset("stemlight-small", arguments)
+
+
+def test_bands_must_cover_the_bins_that_the_network_sees():
+    arguments = {"head": "bands", "bins_per_fold": None, "bands": [[32, 16], [16, 96]]}
+    config = resolve_preset("stemlight-small", {"network": arguments})
+    assert build_model(config).network.head.bands == ((32, 16), (16, 96))
+    short = {"network": {**arguments, "bands": [[32, 8]]}}
+    with pytest.raises(ConfigError, match="bands cover 256 bins but the network sees 2048"):
+        build_model(resolve_preset("stemlight-small", short))
 
 
 def test_bins_that_do_not_halve_are_refused_when_the_network_is_built():

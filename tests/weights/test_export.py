@@ -101,6 +101,7 @@ SMALL = {
 LISTENING = {"query_listens": True, "key_listens": True}
 FOLDED = {"head": "folded", "bins_per_fold": 4, "estimate": "gain"}
 MATRIX = {**FOLDED, "estimate": "matrix"}
+BANDS = {"head": "bands", "bands": [[4, 2], [4, 6]], "estimate": "matrix"}
 ALONE = {"modulation": "none"}
 OPTIONS = {
     "as it is": {},
@@ -149,6 +150,7 @@ OPTIONS = {
     "widths": {"features": [3, 5, 7], "latent_blocks": "all"},
     "folded": FOLDED,
     "matrix": MATRIX,
+    "bands": BANDS,
     "dedicated": {**ALONE, "transformation": "tdf", "n_sources": 1},
     "dedicated, masking": {**ALONE, "transformation": "tdf", "n_sources": 1, "estimate": "masking"},
     "multi-head": {**ALONE, "transformation": "tdf"},
@@ -156,7 +158,7 @@ OPTIONS = {
     "multi-head, folded": {**ALONE, "transformation": "tdf", **FOLDED},
     "pointwise": {"head": "pointwise"},
 }
-_EVEN_BINS = ("folded", "matrix", "multi-head, folded", "pointwise")
+_EVEN_BINS = ("folded", "matrix", "bands", "multi-head, folded", "pointwise")
 
 
 def small_config(options, *, even=False, representation="complex"):

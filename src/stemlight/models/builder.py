@@ -25,8 +25,11 @@ from stemlight.errors import ConfigError
 from stemlight.models.config import Blocks, UNetConfig
 from stemlight.models.control import LinearControl, OneHotControl
 from stemlight.models.heads import (
+    BandHead,
+    BandTail,
     FoldedHead,
     FoldedTail,
+    n_bins_of,
     pair_bins_head,
     pair_bins_tail,
     pointwise_head,
@@ -81,6 +84,7 @@ def _level_bins(config: UNetConfig, n_bins: int) -> list[int]:
         "pairs": (n_bins - 1, 0),
         "pointwise": (n_bins, 0),
         "folded": divmod(n_bins, config.bins_per_fold or 1),
+        "bands": _bands(config, n_bins),
     }[config.head]
     level_bins = [inner_bins]
     for level in range(config.n_levels):
@@ -96,17 +100,34 @@ def _level_bins(config: UNetConfig, n_bins: int) -> list[int]:
     return level_bins
 
 
+def _bands(config: UNetConfig, n_bins: int) -> tuple[int, int]:
+    """Return the number of bands, and how many bins they miss."""
+    bands = config.bands or ()
+    n_covered = n_bins_of(bands)
+    if config.head == "bands" and n_covered != n_bins:
+        raise ConfigError(
+            f"bands cover {n_covered} bins but the network sees {n_bins}; change bands or kept_bins"
+        )
+    return sum(count for count, _ in bands), 0
+
+
 def _ends(config: UNetConfig, width: int, n_bins: int) -> tuple[nn.Module, nn.Module]:
     activation = config.head_activation or config.activation
     # Without a control vector, one pass gives the planes of all sources.
     n_outputs = 1 if config.is_conditioned else config.n_sources
+    n_channels = config.n_planes // 2
+    n_factors = n_outputs * (n_channels if config.estimate == "gain" else n_channels**2)
     if config.head == "folded":
         fold = config.bins_per_fold or 1
-        n_channels = config.n_planes // 2
-        n_factors = n_channels if config.estimate == "gain" else n_channels**2
         return (
             FoldedHead(width, n_bins, fold=fold, activation=activation),
-            FoldedTail(width, n_outputs * n_factors, fold=fold),
+            FoldedTail(width, n_factors, fold=fold),
+        )
+    if config.head == "bands":
+        bands = config.bands or ()
+        return (
+            BandHead(width, bands=bands, activation=activation),
+            BandTail(width, n_factors, bands=bands),
         )
     make_head, make_tail = {
         "pairs": (pair_bins_head, pair_bins_tail),

@@ -48,8 +48,9 @@ class UNetConfig:
     halved_bins: tuple[int, ...] | None = None  # levels that halve the bins; None: all
 
     # Ends
-    head: Literal["pairs", "pointwise", "folded"] = "pairs"
+    head: Literal["pairs", "pointwise", "folded", "bands"] = "pairs"
     bins_per_fold: int | None = None  # of the folded head
+    bands: tuple[tuple[int, int], ...] | None = None  # of the head of bands: (number, bins of each)
     estimate: Estimate = "mapping"
 
     # Convolutions of a block
@@ -159,10 +160,17 @@ class UNetConfig:
                 f"head 'folded' and bins_per_fold belong together; got head {self.head!r} with "
                 f"bins_per_fold {self.bins_per_fold}"
             )
-        if (self.estimate in ("gain", "matrix")) != (self.head == "folded"):
+        if (self.head == "bands") != (self.bands is not None):
             raise ConfigError(
-                f"estimates 'gain' and 'matrix' and head 'folded' belong together; got "
-                f"{self.estimate!r} with head {self.head!r}"
+                f"head 'bands' and bands belong together; got head {self.head!r} with bands "
+                f"{self.bands}"
+            )
+        if any(min(group) < 1 for group in self.bands or ()):
+            raise ConfigError(f"bands must be pairs of numbers of at least 1, not {self.bands}")
+        if (self.estimate in ("gain", "matrix")) != (self.head in ("folded", "bands")):
+            raise ConfigError(
+                "estimates 'gain' and 'matrix' belong to the heads 'folded' and 'bands', and only "
+                f"to them; got {self.estimate!r} with head {self.head!r}"
             )
         if self.conditioner == "per-block" and self.modulation == "film-simple":
             raise ConfigError("modulation 'film-simple' needs conditioner 'shared'")

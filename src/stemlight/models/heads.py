@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from stemlight.blocks.tfc_tdf import conv_norm
+from stemlight.blocks.tfc_tdf import conv_norm, make_activation, make_norm
 from stemlight.configs import Activation, Estimate, Norm
 from stemlight.shapes import Float
 
 __all__ = [
+    "BandHead",
+    "BandTail",
     "FoldedHead",
     "FoldedTail",
     "apply_estimate",
+    "n_bins_of",
     "pair_bins_head",
     "pair_bins_tail",
     "pointwise_head",
@@ -69,15 +75,20 @@ class FoldedHead(nn.Module):
 
     def forward(self, planes: Planes) -> Float[Tensor, "batch features frames folded_bins"]:
         """Map complex-major stereo planes to features."""
-        left_right = rearrange(planes, "b (complex c) t bins -> complex b c t bins", c=2)
-        left, right = left_right[:, :, :1], left_right[:, :, 1:]
-        views = torch.cat((left, right, left + right, left - right), dim=2)
-        power = views[0].square() + views[1].square()
-        compressed = torch.sqrt(torch.sqrt(power + _QUIETEST)) * self.bin_scale + self.bin_offset
+        compressed = _compressed_views(planes) * self.bin_scale + self.bin_offset
         features: Tensor = self.mix(
             rearrange(compressed, "b view t (bins fold) -> b (view fold) t bins", fold=self.fold)
         )
         return features
+
+
+def _compressed_views(planes: Planes) -> Float[Tensor, "batch views frames bins"]:
+    """Return compressed magnitudes of left, right, middle and side."""
+    left_right = rearrange(planes, "b (complex c) t bins -> complex b c t bins", c=2)
+    left, right = left_right[:, :, :1], left_right[:, :, 1:]
+    views = torch.cat((left, right, left + right, left - right), dim=2)
+    power = views[0].square() + views[1].square()
+    return torch.sqrt(torch.sqrt(power + _QUIETEST))
 
 
 class FoldedTail(nn.Module):
@@ -95,6 +106,88 @@ class FoldedTail(nn.Module):
         return rearrange(
             self.mix(features), "b (out fold) t bins -> b out t (bins fold)", fold=self.fold
         )
+
+
+class BandHead(nn.Module):
+    """What `FoldedHead` sees, with narrow bands where music is dense and wide ones above.
+
+    Every band has weights of its own. `bands` are groups, from low to high, of some number of bands
+    with the same number of bins.
+    """
+
+    def __init__(
+        self, n_features: int, *, bands: Sequence[tuple[int, int]], activation: Activation
+    ) -> None:
+        super().__init__()
+        self.bands = tuple(bands)
+        n_bins = n_bins_of(bands)
+        self.bin_scale = nn.Parameter(torch.ones(n_bins))
+        self.bin_offset = nn.Parameter(torch.zeros(n_bins))
+        self.mixes = nn.ModuleList(
+            _EachBand(n_bands, 4 * width, n_features) for n_bands, width in bands
+        )
+        self.norm = nn.Sequential(make_norm("batch", n_features), make_activation(activation))
+
+    def forward(self, planes: Planes) -> Float[Tensor, "batch features frames bands"]:
+        """Map complex-major stereo planes to features."""
+        compressed = _compressed_views(planes) * self.bin_scale + self.bin_offset
+        parts = torch.split(compressed, [count * width for count, width in self.bands], dim=-1)
+        mixed = [
+            mix(rearrange(part, "b view t (n width) -> b n t (view width)", n=mix.n_bands))
+            for mix, part in zip(self.mixes, parts, strict=True)
+        ]
+        joined = rearrange(torch.cat(mixed, dim=1), "b n t features -> b features t n")
+        features: Tensor = self.norm(joined)
+        return features
+
+
+class BandTail(nn.Module):
+    """Features of bands to some outputs for each bin; undoes the shape of `BandHead`."""
+
+    def __init__(
+        self, n_features: int, n_outputs: int, *, bands: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        self.bands = tuple(bands)
+        self.mixes = nn.ModuleList(
+            _EachBand(n_bands, n_features, n_outputs * width) for n_bands, width in bands
+        )
+
+    def forward(
+        self, features: Float[Tensor, "batch features frames bands"]
+    ) -> Float[Tensor, "batch outputs frames bins"]:
+        """Spread the bands out into bins."""
+        parts = torch.split(features, [count for count, _ in self.bands], dim=-1)
+        spread = [
+            rearrange(
+                mix(rearrange(part, "b features t n -> b n t features")),
+                "b n t (out width) -> b out t (n width)",
+                width=width,
+            )
+            for mix, part, (_, width) in zip(self.mixes, parts, self.bands, strict=True)
+        ]
+        return torch.cat(spread, dim=-1)
+
+
+def n_bins_of(bands: Iterable[tuple[int, int]]) -> int:
+    """Return how many bins all bands have together."""
+    return sum(n_bands * width for n_bands, width in bands)
+
+
+class _EachBand(nn.Module):
+    """A fully connected layer for each band."""
+
+    def __init__(self, n_bands: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.n_bands = n_bands
+        bound = 1 / math.sqrt(n_in)  # as PyTorch's linear layers begin
+        self.weight = nn.Parameter(torch.empty(n_bands, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_bands, 1, n_out).uniform_(-bound, bound))
+
+    def forward(
+        self, inputs: Float[Tensor, "batch bands frames n_in"]
+    ) -> Float[Tensor, "batch bands frames n_out"]:
+        return inputs @ self.weight + self.bias
 
 
 def apply_estimate(
