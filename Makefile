@@ -40,4 +40,6 @@ clean:  ## remove the environment and all caches
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	# Open-Unmix asks for torchaudio, which may bring another PyTorch; its networks do without.
 	$(BIN)/python -m pip install --quiet --no-deps openunmix==1.3.0
+	# TinySoundFont asks for PyAudio, which is built for an audio device; rendering does without.
+	$(BIN)/python -m pip install --quiet --no-deps tinysoundfont==0.3.7
 	@touch $@ .venv/core

@@ -175,6 +175,34 @@ def test_several_files_of_a_stem_are_measured_as_their_sum(tmp_path):
     assert result.tracks[0].sum_db > 100
 
 
+def test_known_silence_is_neither_missing_nor_silent_nor_short_nor_a_twin(tmp_path):
+    for name in ("one", "two"):
+        write_track(tmp_path / name, seed=len(name) * ord(name[0]), drums=None, mixture=None)
+        (tmp_path / name / "stems.yaml").write_text("vocals: vocals.wav\ndrums: []")
+    result = check(tmp_path)
+    assert not result.findings
+    assert all(track.stems["drums"].is_known_silent for track in result.tracks)
+    assert result.duration_seconds == pytest.approx(4)
+    assert result.to_json()["tracks"][0]["parts"]["drums"]["is_known_silent"]
+
+
+def test_the_sum_counts_known_silence_as_known(tmp_path):
+    write_track(tmp_path / "song", mixture=noise(0) + 0.1 * noise(5))
+    (tmp_path / "song" / "stems.yaml").write_text(
+        "vocals: vocals.wav\ndrums: []\nmixture: mixture.wav"
+    )
+    kind, _, text = only_finding(tmp_path)
+    assert kind == "sum"
+    assert "only 20.0 dB above" in text
+
+
+def test_single_files_are_checked_as_tracks(tmp_path):
+    write(tmp_path / "a.wav", noise(0))
+    write(tmp_path / "kit" / "b.wav", noise(0))
+    (tmp_path / "stems.yaml").write_text("every_file: drums\nvocals: []")
+    assert only_finding(tmp_path) == ("duplicate", "kit/b", "drums: the same samples as in a")
+
+
 def test_samples_that_no_sum_can_hold_end_in_no_number(tmp_path):
     huge = np.full((RATE_HZ, 2), 3e38)
     write_track(tmp_path / "song", vocals=-huge, drums=-huge, mixture=huge)

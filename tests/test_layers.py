@@ -16,12 +16,12 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
     "models": ("models", "words signal blocks"),
     "separation": ("separation", "words signal models"),
     "weights": ("weights", "words signal models separation"),
-    "science": ("tracks evaluation training", "words signal models separation weights"),
+    "science": ("tracks evaluation synthesis training", "words signal models separation weights"),
     "library": ("api __init__", "words signal models separation weights"),
     "shells": ("cli __main__", "words signal models separation weights science library"),
 }
 # Evaluation is handed a callable, never a model.
-NARROWER = {"evaluation": "words", "tracks": "words signal"}
+NARROWER = {"evaluation": "words", "tracks": "words signal", "synthesis": "words signal"}
 LAYER_OF = {module: layer for layer, (names, _) in LAYERS.items() for module in names.split()}
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from stemlight.errors import InputError, MissingExtraError
-from stemlight.tracks import find_tracks
+from stemlight.errors import InputError, MissingExtraError, UsageError
+from stemlight.tracks import VALIDATION_TRACKS, find_split, find_tracks
+
+from .conftest import REPOSITORY
 
 SOURCES = ("vocals", "drums", "bass", "other")
 
@@ -184,7 +186,13 @@ ALLOWED = r"allowed is `source: file` or `source: \[file, glob, ...\]`"
         ("a.wav", f"holds a str; {ALLOWED}"),
         ("drums: [", f"is no readable YAML .*; {ALLOWED}"),
         ("drums:", f"'drums' has ''; {ALLOWED}"),
-        ("drums: []", rf"'drums' has \[\]; {ALLOWED}"),
+        ("drums: []", f"names no file; {ALLOWED}"),
+        ("drums: [a.wav]\nmixture: []", r"'mixture' has \[\], but a mixture must have a sound"),
+        ("drums: [[a.wav]]", rf"'drums' has \[\['a.wav'\]\]; {ALLOWED}"),
+        ("every_file: [drums]", r"\['drums'\] is no name of a source"),
+        ("every_file: drums\nvocals: a.wav", "sources that are silent alone, .*; 'vocals' is not"),
+        ("every_file: drums\ndrums: []", "sources that are silent alone, .*; 'drums' is not"),
+        ("every_file: mixture", r"say what they lack, such as vocals: \[\]"),
         ("drums: {kick: a.wav}", f"'drums' has .*; {ALLOWED}"),
         ("a/b: a.wav", f"'a/b' is no name of a source; {ALLOWED}"),
         ('"a\\nb": a.wav', "is no name of a source"),
@@ -232,3 +240,102 @@ def test_a_stems_yaml_without_its_package_names_the_extra(tmp_path, monkeypatch)
     write_yaml(tmp_path / "song", "drums: a.wav")
     with pytest.raises(MissingExtraError, match=r"needs yaml, .* pip install 'stemlight\[train\]'"):
         find_tracks(tmp_path, sources=SOURCES)
+
+
+def test_a_source_without_files_is_known_to_be_silent_as_long_as_its_track(tmp_path):
+    write(tmp_path / "song" / "voice.wav", 500)
+    mixture = write(tmp_path / "song" / "all.wav", 600, seed=1)
+    write_yaml(tmp_path / "song", "vocals: voice.wav\nbass: []\nmixture: all.wav")
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert track.sources == ("vocals", "bass", "accompaniment")
+    assert [name for name, stem in track.stems.items() if stem.is_known_silent] == ["bass"]
+    read, stems = track.read(["bass", "accompaniment"], 44_100)
+    np.testing.assert_allclose(read, mixture, atol=1e-7)
+    np.testing.assert_array_equal(stems["bass"], np.zeros((2, 600)))
+    np.testing.assert_allclose(stems["accompaniment"], mixture, atol=1e-7)
+
+
+def test_what_the_root_says_to_be_silent_is_so_where_there_is_a_track(tmp_path):
+    write_yaml(tmp_path, "vocals: []\nmixture: '*.mp3'\ndrums: drums.wav")
+    write(tmp_path / "a" / "drums.wav", 100)
+    write(tmp_path / "empty" / "notes.wav", 100)
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert (track.name, [*track.stems]) == ("a", ["vocals", "drums"])
+
+
+def test_each_file_of_a_folder_of_one_kind_is_a_track(tmp_path):
+    loops = tmp_path / "loops"
+    for name in ("b.wav", "b.flac", "kit/a.wav", "kit/.hidden.wav"):
+        write(loops / name, 100)
+    (loops / "kit" / "readme.txt").write_text("no sound")
+    write_yaml(loops, "every_file: drums")
+    write(tmp_path / "song" / "bass.wav", 100)
+    tracks = find_tracks(tmp_path, sources=SOURCES)
+    assert [(t.name, [*t.stems], t.mixture) for t in tracks] == [
+        ("b", ["drums"], None),
+        ("b", ["drums"], None),
+        ("kit/a", ["drums"], None),
+        ("song", ["bass"], None),
+    ]
+    assert [t.name for t in find_tracks(loops, sources=SOURCES)] == ["b", "b", "kit/a"]
+
+
+def test_mixtures_may_be_known_by_what_they_lack(tmp_path):
+    samples = write(tmp_path / "one.wav", 100)
+    write_yaml(tmp_path, "every_file: mixture\nvocals: []")
+    (track,) = find_tracks(tmp_path, sources=SOURCES)
+    assert track.sources == ("vocals", "accompaniment")
+    mixture, stems = track.read(track.sources, 44_100)
+    np.testing.assert_allclose(mixture, samples, atol=1e-7)
+    assert not stems["vocals"].any()
+    np.testing.assert_array_equal(stems["accompaniment"], mixture)
+
+
+def test_a_folder_of_one_kind_without_files_is_refused(tmp_path):
+    write_yaml(tmp_path / "loops", "every_file: drums")
+    with pytest.raises(
+        InputError, match=r"every_file is 'drums', but there is no file with one of"
+    ):
+        find_tracks(tmp_path, sources=SOURCES)
+
+
+def write_musdb(root, *, names=(VALIDATION_TRACKS[3], "Some - Song")):
+    for half, tracks in (("train", names), ("test", ["A - Test"])):
+        for name in tracks:
+            for stem in (*SOURCES, "mixture"):
+                write(root / half / name / f"{stem}.wav", 100)
+
+
+def test_splits_are_those_of_the_package_musdb(tmp_path):
+    write_musdb(tmp_path)
+    expected = {"train": ["Some - Song"], "valid": [VALIDATION_TRACKS[3]], "test": ["A - Test"]}
+    for split, names in expected.items():
+        tracks = find_split(tmp_path, split, sources=SOURCES)
+        assert [track.name for track in tracks] == names
+        assert all(track.mixture is not None and len(track.stems) == 4 for track in tracks)
+
+
+def test_stem_mp4s_split_like_folders(shared):
+    root = shared("data/musdb18-7s")
+    n_tracks = {s: len(find_split(root, s, sources=SOURCES)) for s in ("train", "valid")}
+    assert n_tracks == {"train": 80, "valid": 14}
+
+
+def test_the_list_for_commands_and_recipes_is_that_of_the_code():
+    text = (REPOSITORY / "recipes" / "musdb18-validation.txt").read_text(encoding="utf-8")
+    assert tuple(text.splitlines()) == VALIDATION_TRACKS
+
+
+def test_splits_that_are_not_there_are_refused_with_what_to_do(tmp_path):
+    write_musdb(tmp_path, names=["Some - Song"])
+    with pytest.raises(
+        UsageError, match=r"no split 'vaild' \(did you mean 'valid'\?\); allowed are"
+    ):
+        find_split(tmp_path, "vaild", sources=SOURCES)
+    with pytest.raises(InputError, match="holds none of the 14 validation tracks of MUSDB18"):
+        find_split(tmp_path, "valid", sources=SOURCES)
+    with pytest.raises(InputError, match="has no folder 'test', where the split 'test' is; give"):
+        find_split(tmp_path / "train", "test", sources=SOURCES)
+    write_musdb(tmp_path / "held out", names=VALIDATION_TRACKS[:1])
+    with pytest.raises(InputError, match="holds nothing but some of the 14 validation tracks"):
+        find_split(tmp_path / "held out", "train", sources=SOURCES)

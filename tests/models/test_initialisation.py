@@ -77,6 +77,7 @@ def test_every_preset_begins_as_its_authors_begin():
         "lasaft-v2-large",
     }
     assert {name for name, how in begins.items() if how == "pytorch"} == {
+        "stemlight-bands",
         "stemlight-small",
         *(f"tfc-tdf-v2-{source}" for source in ("bass", "drums", "other", "vocals")),
     }

@@ -3,83 +3,23 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from unittest.mock import patch
 
 import lightning.pytorch as pl
-import numpy as np
 import pytest
-import soundfile
 import torch
-import yaml
 
 from stemlight.errors import ConfigError, InputError
 from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.tracks import find_tracks
-from stemlight.training.arrays import decode_tracks
+from stemlight.training.callbacks import HISTORY_FILE
 from stemlight.training.recipe import read_recipe
 from stemlight.training.run import train
-from stemlight.training.task import OptimizerConfig, learning_rate_factor
+from stemlight.training.shards import ShardOptions, decode_tracks, prepare_tracks
 from stemlight.weights.checkpoints import read_training_checkpoint
 
-ARGUMENTS = {
-    "stft": {"n_fft": 256, "hop_samples": 64, "kept_bins": 128},
-    "network": {
-        "n_blocks": 3,
-        "features": [4],
-        "bins_per_fold": 8,
-        "n_latents": 2,
-        "n_sources": 2,
-        "min_bn_units": 4,
-    },
-    "chunk": {"chunk_samples": 64 * 31, "trim_samples": 128, "overlap_samples": 128},
-    "sources": ["low", "high"],
-    "sample_rate_hz": 8000,
-}
-
-
-@pytest.fixture(scope="module")
-def music(tmp_path_factory):
-    """Make songs of a low and a high tone: separable by a gain for each bin."""
-    root = tmp_path_factory.mktemp("music")
-    random = np.random.default_rng(0)
-    for folder, n_songs in (("train", 3), ("valid", 1)):
-        for number in range(n_songs):
-            (root / folder / f"{folder}{number}").mkdir(parents=True)
-            for name, hz in (("low", 300), ("high", 2500)):
-                time = np.arange(16_000) / 8000
-                tone = 0.2 * np.sin(2 * np.pi * hz * random.uniform(0.8, 1.2) * time)
-                path = root / folder / f"{folder}{number}" / f"{name}.wav"
-                soundfile.write(path, np.stack([tone, tone], axis=1), 8000, subtype="FLOAT")
-    return root
-
-
-@pytest.fixture
-def recipe_file(music, tmp_path):
-    content = {
-        "name": "tiny",
-        "preset": "stemlight-small",
-        "arguments": ARGUMENTS,
-        "data": {
-            "root": str(music),
-            "train": [{"path": "train"}],
-            "validation": [{"path": "valid"}],
-            "cache": str(tmp_path / "decoded"),
-        },
-        "n_steps": 4,
-        "steps_per_epoch": 2,
-        "batch_size": 2,
-        "train_frames": 16,
-        "mixing": {"speed_share": 0.5},
-        "precision": "32-true",
-        "n_workers": 0,
-        "output": str(tmp_path / "runs"),
-    }
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
+from .conftest import ARGUMENTS
 
 # Lightning warns about machines without a GPU, few workers and its own deprecations.
 lightning_warns = pytest.mark.filterwarnings("ignore")
@@ -91,29 +31,183 @@ def run(recipe_file, *settings, resume=False):
     return torch.load(checkpoint, weights_only=True)
 
 
-@lightning_warns
-def test_a_resumed_run_ends_with_the_very_weights_of_an_unbroken_one(recipe_file):
-    whole = run(recipe_file, "name=whole")
-    # Broken off after the first of two epochs, with the schedule of the whole run.
-    recipe = read_recipe(recipe_file, ["name=broken"])
+def break_off(recipe_file, *settings, after):
+    """Train some steps with the schedule of the whole run."""
     original = pl.Trainer.__init__
 
-    def one_epoch(self, **options):
-        original(self, **(options | {"max_steps": 2}))
+    def shorter(self, **options):
+        original(self, **(options | {"max_steps": after}))
 
-    with patch.object(pl.Trainer, "__init__", one_epoch):
-        train(recipe)
-    resumed = run(recipe_file, "name=broken", resume=True)
-    assert whole["global_step"] == resumed["global_step"] == 4
+    with patch.object(pl.Trainer, "__init__", shorter):
+        train(read_recipe(recipe_file, settings))
+
+
+def history(recipe_file, name):
+    path = recipe_file.parent / "runs" / name / HISTORY_FILE
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        torch.testing.assert_close(other[name], tensor, atol=0, rtol=0)
+
+
+PLATEAU = (
+    "optimizer.schedule=plateau",
+    "optimizer.plateau_patience=1",
+    "optimizer.learning_rate=0.5",  # far too high: validation gets worse
+    "optimizer.warmup_steps=0",
+)
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("n_workers=1", "n_steps=6", "targets=one"),
+        ("accumulate=2", "batch_size=4", "ema_decay=null", "optimizer.kind=muon"),
+        ("n_steps=8", "validation.patience=9", "validation.keep_best=2", *PLATEAU),
+    ],
+    ids=["plain", "workers", "parts", "plateau"],
+)
+def test_a_resumed_run_ends_with_the_very_weights_of_an_unbroken_one(recipe_file, settings):
+    whole = run(recipe_file, "name=whole", *settings)
+    after = max(2, whole["global_step"] - 2)
+    break_off(recipe_file, "name=broken", *settings, after=after)
+    resumed = run(recipe_file, "name=broken", *settings, resume=True)
+    assert whole["global_step"] == resumed["global_step"] > after
     for key in ("state_dict", "current_model_state"):
-        assert whole[key].keys() == resumed[key].keys()
-        for name, tensor in whole[key].items():
-            torch.testing.assert_close(resumed[key][name], tensor, atol=0, rtol=0)
+        if key in whole or key == "state_dict":
+            assert_same(whole[key], resumed[key])
+    assert whole["lr_schedulers"] == resumed["lr_schedulers"]
+    assert whole["stemlight"] == resumed["stemlight"]
+    told = [
+        {k: v for k, v in line.items() if "sec" not in k and k != "waiting_share"}
+        for line in history(recipe_file, "whole")
+    ]
+    assert told == [
+        {k: v for k, v in line.items() if "sec" not in k and k != "waiting_share"}
+        for line in history(recipe_file, "broken")
+    ]
+
+
+@lightning_warns
+def test_a_run_of_an_earlier_version_goes_on(recipe_file):
+    whole = run(recipe_file, "name=whole")
+    break_off(recipe_file, "name=broken", after=2)
+    path = recipe_file.parent / "runs" / "broken" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    del content["stemlight"]  # what earlier versions did not write
+    content["callbacks"]["WeightAveraging"] = content["callbacks"].pop("Average")
+    torch.save(content, path)
+    assert_same(whole["state_dict"], run(recipe_file, "name=broken", resume=True)["state_dict"])
+
+
+@lightning_warns
+def test_the_rate_falls_where_validation_gets_worse(recipe_file):
+    run(recipe_file, "n_steps=10", *PLATEAU)
+    lines = history(recipe_file, "tiny")
+    best, expected = -1e9, 0.5
+    for line in lines:
+        is_better = line["validation_sdr_db"] > best
+        expected *= 1 if is_better else 0.5
+        best = max(best, line["validation_sdr_db"])
+        assert line["learning_rate"] == pytest.approx(expected)
+    assert lines[-1]["learning_rate"] < 0.5
+
+
+@lightning_warns
+def test_training_ends_early_where_nothing_gets_better_and_stays_ended(recipe_file):
+    settings = ("n_steps=20", "validation.patience=2", "optimizer.learning_rate=0.5")
+    settings += ("optimizer.warmup_steps=0",)
+    ended = run(recipe_file, *settings)
+    lines = history(recipe_file, "tiny")
+    scores = [line["validation_sdr_db"] for line in lines]
+    assert ended["global_step"] < 20
+    assert max(scores[:-2]) >= max(scores[-2:])
+    assert run(recipe_file, *settings, resume=True)["global_step"] == ended["global_step"]
+
+
+@lightning_warns
+def test_the_best_checkpoints_stay_and_are_named_by_their_score(recipe_file):
+    run(recipe_file, "n_steps=10", "validation.keep_best=2")
+    scores = sorted(line["validation_sdr_db"] for line in history(recipe_file, "tiny"))
+    found = sorted((recipe_file.parent / "runs" / "tiny").glob("best-*.ckpt"))
+    named = sorted(float(path.stem.split("-", 1)[1].split("dB")[0]) for path in found)
+    assert named == pytest.approx(scores[-2:], abs=6e-4)
+
+
+@lightning_warns
+def test_a_run_tells_what_it_learned_and_what_it_cost(recipe_file):
+    told = []
+    recipe = read_recipe(recipe_file, ["validation.every_n_epochs=2"])
+    train(recipe, report=told.append)
+    lines = history(recipe_file, "tiny")
+    assert [line["step"] for line in lines] == [2, 4]
+    assert ["validation_sdr_db" in line for line in lines] == [False, True]
+    assert all(line["audio_seconds_per_second"] > 0 for line in lines)
+    assert all(0 <= line["waiting_share"] <= 1 for line in lines)
+    steps = [line for line in told if line.startswith("step ")]
+    assert steps[0].startswith(f"step 2 of 4: loss {lines[0]['loss']:.5f}; ")
+    assert f"SDR {lines[1]['validation_sdr_db']:.2f} dB (low " in steps[1]
+    assert steps[1].endswith("% of the time waiting for data")
+
+
+@lightning_warns
+def test_a_run_without_validation_tracks_learns_all_the_same(recipe_file):
+    run(recipe_file, "data.validation=[]")
+    assert "validation_loss" not in history(recipe_file, "tiny")[-1]
+    with pytest.raises(ConfigError, match=r"need tracks to validate on; name some in data\.vali"):
+        run(recipe_file, "data.validation=[]", "validation.patience=1", "name=blind")
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("hardware.channels_last=true", "precision=bf16-mixed"),
+        ("loss={planes: 0, waveform: 0, planes_squared: 1}", "optimizer.kind=rmsprop"),
+        ("loss={log_sdr: 0.1, resolutions: 1, n_ffts: [128, 64]}", "optimizer.kind=adam"),
+    ],
+)
+def test_other_ways_to_train_make_the_loss_fall(recipe_file, settings):
+    run(
+        recipe_file,
+        "n_steps=30",
+        "steps_per_epoch=10",
+        "optimizer.learning_rate=5e-3",
+        "data.validation=[]",
+        "batch_size=4",
+        *settings,
+    )
+    losses = [line["loss"] for line in history(recipe_file, "tiny")]
+    assert losses[2] < losses[0] - 0.05 * abs(losses[0])
+
+
+@lightning_warns
+def test_prepared_tracks_are_as_good_as_files(recipe_file, music, tmp_path):
+    for name in ("train", "valid"):
+        tracks = find_tracks(music / name, sources=["low", "high"])
+        prepare_tracks(tracks, tmp_path / name, ShardOptions(sample_rate_hz=8000))
+    files = run(recipe_file)
+    prepared = run(recipe_file, f"data.root={tmp_path}", "name=prepared")
+    assert_same(files["state_dict"], prepared["state_dict"])
+    scores = [history(recipe_file, name)[-1]["validation_sdr_db"] for name in ("tiny", "prepared")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)  # these are of 16 bits
+    with pytest.raises(ConfigError, match="was prepared; say split and renamed to stemlight data"):
+        run(
+            recipe_file,
+            f"data.root={tmp_path}",
+            "data.train=[{path: train, split: train}]",
+            "name=x",
+        )
 
 
 @lightning_warns
 def test_training_learns_to_separate_and_its_checkpoint_becomes_a_model(recipe_file, tmp_path):
-    settings = ("n_steps=120", "steps_per_epoch=60", "batch_size=4", "ema_decay=0.9")
+    settings = ("n_steps=80", "steps_per_epoch=40", "batch_size=4", "ema_decay=0.9")
     content = run(recipe_file, *settings, "optimizer.learning_rate=1e-2")
     (best,) = (
         state["best_model_score"]
@@ -123,7 +217,8 @@ def test_training_learns_to_separate_and_its_checkpoint_becomes_a_model(recipe_f
     assert best > 6  # dB; both halves of the mixture are equally loud, so untrained is about 0
     model = build_model(resolve_preset("stemlight-small", ARGUMENTS))
     facts = read_training_checkpoint(tmp_path / "runs" / "tiny" / "last.ckpt", model)
-    assert facts == {"step": 120, "epoch": 1}
+    assert (facts["step"], facts["epoch"]) == (80, 1)
+    assert facts["facts"] == {"preset": "stemlight-small", "arguments": ARGUMENTS}
     assert list((tmp_path / "runs" / "tiny" / "log").glob("events*"))
 
 
@@ -186,15 +281,6 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"recipe\.yaml (is no readable recipe|must hold a map)"):
         read_recipe(path)
-
-
-def test_the_rate_warms_up_stays_and_falls():
-    config = OptimizerConfig(warmup_steps=10, decay_from=0.5, final_share=0.1)
-    factors = [learning_rate_factor(step, 100, config) for step in range(101)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[10:51] == pytest.approx([1.0] * 41)
-    assert all(a > b for a, b in pairwise(factors[51:]))
-    assert factors[100] == pytest.approx(0.1)
 
 
 def test_a_track_is_decoded_once_and_appears_whole_or_not_at_all(music, tmp_path):

@@ -11,9 +11,12 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stemlight.errors import MissingExtraError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 __all__ = [
     "aligned",
@@ -24,6 +27,7 @@ __all__ = [
     "print_result",
     "refuse_lost_report",
     "song_progress",
+    "track_progress",
     "with_extra",
     "write_json",
 ]
@@ -84,25 +88,13 @@ def song_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
             note(f"separating {name}")
         yield lambda n_done, n_total: None
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    # Results are for standard output even while a bar is on the screen.
-    with Progress(
+    with _bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
     ) as progress:
         task = progress.add_task(name, total=None)
 
@@ -112,6 +104,42 @@ def song_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
             progress.update(task, completed=n_done, total=total)
 
         yield advance
+
+
+@contextlib.contextmanager
+def track_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show which track is begun, as number so and so of how many: a bar, or a line for each."""
+    if not sys.stderr.isatty():
+        yield lambda name, number, n_tracks: note(f"[{number}/{n_tracks}] {name}")
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    with _bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def begin(name: str, number: int, n_tracks: int) -> None:
+            progress.update(task, description=name, completed=number - 1, total=n_tracks)
+
+        yield begin
+
+
+def _bars(*columns: ProgressColumn) -> Progress:
+    """Make bars that go away, and leave standard output to results."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 @contextlib.contextmanager
@@ -127,27 +155,21 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
 
         yield tell
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
-        Progress,
         TaskID,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
-    with Progress(
+    with _bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
     ) as progress:
         tasks: dict[str, TaskID] = {}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +17,19 @@ from stemlight.cli.console import (
     note,
     print_result,
     refuse_lost_report,
+    track_progress,
+    with_extra,
     write_json,
 )
 from stemlight.cli.interrupts import Interrupts
+from stemlight.cli.synthesis import synth
 from stemlight.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from stemlight.tracks import DataCheck, TrackMeasures
+    from stemlight.tracks import DataCheck, TrackFiles, TrackMeasures
+    from stemlight.training.shards import Preparation
 
-__all__ = ["check", "data_app"]
+__all__ = ["check", "data_app", "prepare"]
 
 _FAILED = 1
 
@@ -32,6 +38,14 @@ _SUM_NOTE = (
     "and more. A lossy mixture is an encoding of its own: 20 to 35 dB are usual, and no error.",
     "In brackets: a stem is missing, so that the rest is accompaniment.",
 )
+
+_Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="train|valid|test",
+        help="Take this split of MUSDB18; PATH is the folder that holds its train and test.",
+    ),
+]
 
 data_app = typer.Typer(
     add_completion=False,
@@ -46,6 +60,9 @@ def _common() -> None:
     pass
 
 
+data_app.command()(synth)
+
+
 @data_app.command()
 def check(
     path: Annotated[
@@ -58,6 +75,7 @@ def check(
     sources: Annotated[
         str, typer.Option(metavar="NAMES", help="The stems that a whole track has.")
     ] = "vocals,drums,bass,other",
+    split: _Split = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write all measures as JSON, too.")
     ] = None,
@@ -67,12 +85,10 @@ def check(
     Percents are the share of seconds below -60 dB. What cannot be read gets a line on standard
     error, and the exit code is 1; other findings leave it at 0.
     """
-    names = [name.strip() for name in sources.split(",")]
-    if not all(names):
-        raise UsageError(f"--sources needs names with commas between them, not {sources!r}")
+    names = _source_names(sources)
     refuse_lost_report(report)
 
-    from stemlight.tracks import check_tracks, find_tracks
+    from stemlight.tracks import check_tracks
 
     refused: list[str] = []
 
@@ -80,7 +96,7 @@ def check(
         complain(str(error))
         refused.append(str(error))
 
-    tracks = find_tracks(path, sources=names, on_refused=refuse)
+    tracks = _found_tracks(path, names, split, refuse)
     with Interrupts() as interrupts:
         n_begun = 0
 
@@ -102,6 +118,128 @@ def check(
         raise typer.Exit(_FAILED)
 
 
+@data_app.command()
+def prepare(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Folders of tracks, as of `stemlight data check`."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the shards go.")
+    ],
+    sources: Annotated[
+        str, typer.Option(metavar="NAMES", help="The stems that a whole track has.")
+    ] = "vocals,drums,bass,other",
+    split: _Split = None,
+    sample_rate: Annotated[
+        int, typer.Option(metavar="HZ", min=1000, max=384_000, help="What to resample to.")
+    ] = 44_100,
+    format: Annotated[
+        str, typer.Option(metavar="int16|float16", help="How samples are stored.")
+    ] = "int16",
+) -> None:
+    """Decode tracks once, into shards that training maps into memory.
+
+    FOLDER then holds these tracks and no others. A second call does what is new or has changed; one
+    that was ended goes on. Of tracks that lack one of the NAMES the mixture is kept, too. What
+    cannot be read gets a line on standard error, and the exit code is 1. Needs the extra `train`.
+    """
+    names = _source_names(sources)
+    if format not in ("int16", "float16"):
+        raise UsageError(f"--format must be int16 or float16, not {format!r}")
+    with with_extra("train", "preparing tracks"):
+        from stemlight.training.shards import ShardOptions, prepare_tracks
+
+    n_failed = 0
+
+    def fail(line: str) -> None:
+        nonlocal n_failed
+        n_failed += 1
+        complain(line)
+
+    tracks = []
+    for path in paths:
+        tracks += _found_tracks(path, names, split, lambda error: fail(str(error)))
+    options = ShardOptions(
+        sample_rate_hz=sample_rate,
+        sample_format=format,  # type: ignore[arg-type]
+        sources=tuple(names),
+    )
+    with Interrupts() as interrupts, contextlib.ExitStack() as waiting:
+        with track_progress() as show:
+
+            def wait() -> None:
+                note(f"another process prepares {_shown(str(output))}; waiting for it")
+                waiting.enter_context(interrupts.at_once())
+
+            def begin(name: str, number: int, n_tracks: int) -> None:
+                waiting.close()
+                interrupts.check()
+                show(_shown(name), number, n_tracks)
+
+            result = prepare_tracks(
+                tracks,
+                output,
+                options,
+                on_track=begin,
+                on_failed=lambda name, error: fail(f"{_shown(name)}: {error}"),
+                on_wait=wait,
+            )
+        interrupts.check()
+    for line in _prepared(result, output, names, sample_rate):
+        print_result(line)
+    if n_failed:
+        raise typer.Exit(_FAILED)
+
+
+def _source_names(sources: str) -> list[str]:
+    names = [name.strip() for name in sources.split(",")]
+    if not all(names):
+        raise UsageError(f"--sources needs names with commas between them, not {sources!r}")
+    return names
+
+
+def _found_tracks(
+    path: Path, sources: list[str], split: str | None, on_refused: Callable[[InputError], None]
+) -> list[TrackFiles]:
+    from stemlight.tracks import find_split, find_tracks
+
+    if split is None:
+        return find_tracks(path, sources=sources, on_refused=on_refused)
+    return find_split(path, split, sources=sources, on_refused=on_refused)  # type: ignore[arg-type]
+
+
+def _prepared(
+    result: Preparation, folder: Path, sources: list[str], sample_rate_hz: int
+) -> list[str]:
+    """Say what was done, and what there is now."""
+    from stemlight.training.shards import open_prepared
+
+    tracks = open_prepared(folder)
+    n_seconds = sum(track.n_samples for track in tracks) / sample_rate_hz
+    n_bytes = sum(path.stat().st_size for path in folder.glob("shard-*.bin"))
+    partial = [track for track in tracks if not set(sources) <= set(track.stems)]
+    n_own = sum(track.mixture is not None for track in partial)
+    counts = {
+        "decoded": len(result.decoded),
+        "there before": len(result.kept),
+        "dropped": len(result.dropped),
+        "failed": len(result.failed),
+    }
+    done = ", ".join(f"{n} {what}" for what, n in counts.items() if n) or "none"
+    facts = [
+        ["tracks", f"{len(tracks)} ({done})"],
+        ["hours", f"{n_seconds / 3600:.2f} ({n_seconds:.1f} s)"],
+        [
+            "whole",
+            f"{len(tracks) - len(partial)}; {len(partial)} lack stems, {n_own} of them have "
+            "a mixture",
+        ],
+        ["stored", f"{n_bytes / 1e6:.1f} MB in {folder}"],
+    ]
+    return aligned(facts, left=(0, 1))
+
+
 def _table(result: DataCheck) -> list[str]:
     known = [name for track in result.tracks for name in track.stems]
     stems = list(dict.fromkeys([*result.sources, *known]))
@@ -118,6 +256,8 @@ def _stem_cell(track: TrackMeasures, name: str) -> str:
     if name not in track.stems:
         return "missing"
     stem = track.stems[name]
+    if stem.is_known_silent:
+        return "none"
     if stem.faults:
         return "unreadable"
     return "silent" if stem.is_silent else f"{100 * stem.silent_share:.0f} %"

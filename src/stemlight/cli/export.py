@@ -208,10 +208,9 @@ def _of_checkpoint(
         from stemlight.models.spectrogram import build_model
         from stemlight.training.recipe import read_recipe
         from stemlight.weights.checkpoints import read_training_checkpoint, save_model
-    from stemlight.models.presets import resolve_preset
 
     content = read_recipe(recipe, settings)
-    config = resolve_preset(content.preset, content.arguments)
+    config = content.model_config()
     stated = {} if card is None else _read_card_fields(card)
     model = build_model(config)
     progress = read_training_checkpoint(checkpoint, model)
@@ -253,11 +252,11 @@ def _card(
         "name": name,
         "summary": f"trained with the recipe {recipe.name} for {step} steps",
         "preset": recipe.preset,
-        "arguments": recipe.arguments,
+        "arguments": recipe.model_arguments,
         "licence": _NOT_STATED,
         "band_limit_hz": dict.fromkeys(config.sources, config.band_limit_hz),
         "training_data": [
-            {"name": folder.path, "terms": _NOT_STATED} for folder in recipe.data.train
+            {"name": data, "terms": _NOT_STATED} for data in recipe.data.training_names()
         ],
     }
     return from_mapping(ModelCard, derived | dict(stated))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from stemlight.evaluation import Samples, Scores
     from stemlight.separation import Separator
     from stemlight.tracks import TrackFiles
+    from stemlight.training.data import FoundTrack
 
 __all__ = ["evaluate", "train"]
 
@@ -46,16 +48,47 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
     ] = False,
+    devices: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes on this machine, one for each GPU."),
+    ] = None,
+    nodes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Machines.")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(metavar="ddp|fsdp", help="Whole networks, or one spread over processes."),
+    ] = None,
 ) -> None:
-    """Train a model; prints the path of its last checkpoint. Needs the extra `train`."""
+    """Train a model; prints the path of its last checkpoint. Needs the extra `train`.
+
+    The recipe of a mixer over trained separators makes a model folder, whose path is printed.
+
+    --devices, --nodes and --strategy stand for --set hardware.devices=N and so on.
+    """
     with with_extra("train", "training"):
         from stemlight.training import run
         from stemlight.training.recipe import read_recipe
+        from stemlight.training.recipe_files import SEPARATORS, read_fields
 
-    content = read_recipe(recipe, settings or ())
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises
+    hardware = {"devices": devices, "nodes": nodes, "strategy": strategy}
+    chosen = [f"hardware.{key}={value}" for key, value in hardware.items() if value is not None]
+    fields = read_fields(recipe, [*(settings or ()), *chosen])
+    if SEPARATORS in fields:
+        _train_mixer(fields, resume=resume)
+        return
+    content = read_recipe(recipe, [*(settings or ()), *chosen])
     with contextlib.redirect_stdout(sys.stderr):  # where Lightning would draw its progress
         checkpoint = run.train(content, resume=resume, report=note)
-    print_result(str(checkpoint))
+    if run.is_first_process():
+        print_result(str(checkpoint))
+
+
+def _train_mixer(fields: Mapping[str, Any], *, resume: bool) -> None:
+    if resume:
+        raise UsageError("a mixer is trained in one go; leave --resume out")
+    from stemlight.training.mixer_recipe import mixer_recipe, train_mixer_recipe
+
+    print_result(str(train_mixer_recipe(mixer_recipe(fields), report=note)))
 
 
 def evaluate(
@@ -114,11 +147,12 @@ def evaluate(
         precision=precision,  # type: ignore[arg-type]
         n_threads=threads,
     )
+    found: Sequence[TrackFiles | FoundTrack]
     if tracks is not None:
         found = _selected(find_tracks(tracks, sources=separator.sources), only, tracks)
     else:
         assert recipe is not None
-        found = _validation_tracks(recipe, settings or (), separator.sources)
+        found = _validation_tracks(recipe, settings or (), separator)
     with Interrupts() as interrupts:
         scores, of_mixture = _scored(separator, found, interrupts)
     for line in _score_table(scores, of_mixture, separator.sources):
@@ -156,17 +190,19 @@ def _selected(tracks: Sequence[TrackFiles], only: Path | None, root: Path) -> Se
 
 
 def _validation_tracks(
-    path: Path, settings: Sequence[str], sources: Sequence[str]
-) -> Sequence[TrackFiles]:
+    path: Path, settings: Sequence[str], separator: Separator
+) -> Sequence[FoundTrack]:
     with with_extra("train", "reading a recipe"):
+        from stemlight.training.data import find_recipe_tracks, mixed_sources
         from stemlight.training.recipe import read_recipe
-        from stemlight.training.run import collect_tracks
-    recipe = read_recipe(path, settings)
-    return collect_tracks(recipe.data, recipe.data.validation, sources)
+    content = read_recipe(path, settings)
+    data, mixed = content.data, mixed_sources(content, separator.sources)
+    rate_hz = separator.sample_rate_hz
+    return find_recipe_tracks(data, data.validation, mixed, sample_rate_hz=rate_hz)
 
 
 def _scored(
-    separator: Separator, tracks: Sequence[TrackFiles], interrupts: Interrupts
+    separator: Separator, tracks: Sequence[TrackFiles | FoundTrack], interrupts: Interrupts
 ) -> tuple[Scores, Scores]:
     """Return the scores of the model, and those of the mixture as estimate of every stem."""
     from stemlight.evaluation import Scores, evaluate_tracks, score_track

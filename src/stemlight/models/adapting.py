@@ -12,11 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
+from stemlight.blocks.latent_sources import LatentAttention
 from stemlight.errors import ConfigError
 from stemlight.models.control import LinearControl
 from stemlight.models.unet import UNet
 
-__all__ = ["add_low_rank", "add_sources", "merge_additions", "train_added_sources"]
+__all__ = [
+    "add_low_rank",
+    "add_sources",
+    "conditioning_of",
+    "merge_additions",
+    "train_added_sources",
+]
 
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _PARAMETRIZED = ".parametrizations.weight."
@@ -61,6 +68,13 @@ class _Rows(nn.Module):
         """Return the part that is trained."""
         n_old = self.old.shape[self.axis]
         return whole.narrow(self.axis, n_old, whole.shape[self.axis] - n_old)
+
+
+def conditioning_of(network: UNet) -> list[nn.Module]:
+    """Return the modules that read which source is asked for; of some networks there are none."""
+    attentions = [part for part in network.modules() if isinstance(part, LatentAttention)]
+    own = [part for part in (network.embedding, network.conditioner) if part is not None]
+    return [*own, *(attention.query for attention in attentions)]
 
 
 def add_low_rank(network: UNet, rank: int) -> list[nn.Parameter]:

@@ -136,6 +136,26 @@ PRESETS: Mapping[str, ModelConfig] = {
         ),
         chunk=_chunk(256, 4096, 4096),
     ),
+    # The same on bands that widen with frequency, with a matrix between the channels for each bin.
+    "stemlight-bands": ModelConfig(
+        stft=StftConfig(n_fft=4096, hop_samples=HOP_SAMPLES, kept_bins=2048),
+        network=UNetConfig(
+            n_blocks=7,
+            features=(32, 48, 64, 96),
+            n_tfc_layers=2,
+            transformation="lightsaft",
+            n_latents=8,
+            key_dim=16,
+            embedding_dim=32,
+            modulation="gpocm",
+            bn_factor=8,
+            head="bands",
+            bands=((32, 4), (48, 8), (48, 32)),
+            merge_skip="multiply",
+            estimate="matrix",
+        ),
+        chunk=_chunk(256, 4096, 4096),
+    ),
     # TFC-TDF-U-Net v1 and the networks that its paper compares: dedicated to one source.
     "tdc-17": ModelConfig(
         stft=StftConfig(

@@ -104,7 +104,9 @@ def _findings(track: TrackMeasures, sources: Sequence[str]) -> Iterator[Finding]
     clipped = [f"{name} {part.n_clipped}" for name, part in parts.items() if part.n_clipped]
     if clipped:
         yield found("clipped", f"runs at or beyond full scale: {', '.join(clipped)}")
-    readable = {name: part for name, part in parts.items() if not part.faults}
+    readable = {
+        name: part for name, part in parts.items() if not (part.faults or part.is_known_silent)
+    }
     if len(track.sample_rates_hz) > 1:
         rates = [f"{name} {_hertz(part.sample_rates_hz)}" for name, part in readable.items()]
         yield found("rates", f"sample rates differ: {', '.join(rates)}")
@@ -136,7 +138,7 @@ def _duplicates(tracks: Iterable[TrackMeasures]) -> Iterator[Finding]:
     for track in tracks:
         names_of_twin: dict[str, list[str]] = {}
         for name, part in track.parts.items():
-            if part.is_silent or part.faults:
+            if part.is_silent or part.is_known_silent or part.faults:
                 continue
             if part.digest not in first:
                 first[part.digest] = track, name

@@ -12,12 +12,13 @@ from stemlight.tracks.files import MIXTURE, SoundFile, StemSource, TrackFiles
 from stemlight.tracks.stems_yaml import (
     AUDIO_SUFFIXES,
     STEMS_YAML,
-    Patterns,
+    StemsYaml,
+    match_every_file,
     match_files,
     read_stems_yaml,
 )
 
-__all__ = ["STEM_MP4_ORDER", "find_tracks"]
+__all__ = ["STEM_MP4_ORDER", "find_tracks", "raise_refused"]
 
 STEM_MP4_ORDER = (MIXTURE, "drums", "bass", "other", "vocals")
 """Order of the audio streams in the STEM mp4 files of MUSDB18."""
@@ -25,7 +26,8 @@ STEM_MP4_ORDER = (MIXTURE, "drums", "bass", "other", "vocals")
 _STEM_MP4_SUFFIX = ".stem.mp4"
 
 
-def _raise(error: InputError) -> None:
+def raise_refused(error: InputError) -> None:
+    """Take nothing that was refused."""
     raise error
 
 
@@ -34,7 +36,7 @@ def find_tracks(
     *,
     sources: Iterable[str],
     renamed: Mapping[str, str] | None = None,
-    on_refused: Callable[[InputError], None] = _raise,
+    on_refused: Callable[[InputError], None] = raise_refused,
 ) -> list[TrackFiles]:
     """Find all tracks below `root` that have one of the `sources`, sorted by name.
 
@@ -76,7 +78,7 @@ class _Search:
         self.has_own_mixtures = not renamed
         self.on_refused = on_refused
         path = root / STEMS_YAML
-        self.patterns_of_root: Patterns = read_stems_yaml(path) if path.is_file() else {}
+        self.yaml_of_root = read_stems_yaml(path) if path.is_file() else StemsYaml(patterns={})
 
     def tracks(self) -> Iterator[TrackFiles]:
         for directory, folders, names in os.walk(self.root, onerror=self._refuse):
@@ -84,24 +86,29 @@ class _Search:
             folders.sort()
             files = sorted(folder / name for name in names)
             try:
-                stems = self._mapped(folder, is_mapped=STEMS_YAML in names)
+                mapped = self._mapped(folder, has_own=STEMS_YAML in names)
             except InputError as error:
                 self.on_refused(error)
                 folders.clear()
                 continue
-            if stems:
+            if mapped:
                 folders.clear()  # what lies below are its parts
             else:
                 yield from map(_stem_mp4, filter(_is_stem_mp4, files))
-                stems = self._named(files)
-            if track := self._track(folder, stems):
-                yield track
+                mapped = [(_name_of(folder), self._named(files))]
+            for name, stems in mapped:
+                if track := self._track(name, stems):
+                    yield track
 
-    def _mapped(self, folder: Path, *, is_mapped: bool) -> dict[str, StemSource]:
-        """Return what a `stems.yaml` says of the folder; nothing if none speaks of it."""
-        if folder == self.root or not is_mapped:
-            return match_files(folder, self.patterns_of_root, own=False)
-        return match_files(folder, read_stems_yaml(folder / STEMS_YAML), own=True)
+    def _mapped(self, folder: Path, *, has_own: bool) -> list[tuple[str, dict[str, StemSource]]]:
+        """Return name and stems of each track that a `stems.yaml` makes of the folder."""
+        content, own = self.yaml_of_root, False
+        if has_own and folder != self.root:
+            content, own = read_stems_yaml(folder / STEMS_YAML), True
+        if content.every_file is not None:
+            return match_every_file(folder, content)
+        stems = match_files(folder, content.patterns, own=own)
+        return [(_name_of(folder), stems)] if stems else []
 
     def _named(self, files: list[Path]) -> dict[str, StemSource]:
         by_name = {
@@ -116,15 +123,18 @@ class _Search:
             if name in names
         }
 
-    def _track(self, folder: Path, stems: dict[str, StemSource]) -> TrackFiles | None:
+    def _track(self, name: str, stems: dict[str, StemSource]) -> TrackFiles | None:
         mixture = stems.pop(MIXTURE, None)
         if not any(source in stems for source in self.stem_of_file.values()):
             return None
-        name = folder.name or folder.resolve().name  # the current folder is called ""
         return TrackFiles(name=name, stems=stems, mixture=mixture)
 
     def _refuse(self, error: OSError) -> None:
         self.on_refused(InputError(f"cannot read {shown(error.filename)}: {reason(error)}"))
+
+
+def _name_of(folder: Path) -> str:
+    return folder.name or folder.resolve().name  # the current folder is called ""
 
 
 def _is_stem_mp4(path: Path) -> bool:

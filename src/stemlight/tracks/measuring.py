@@ -42,10 +42,12 @@ class StemMeasures:
     """SHA-256 of its samples as stereo and of its rate; equal for equal sound alone."""
     faults: tuple[str, ...]
     """Why files could not be read to their end, one line each."""
+    is_known_silent: bool
+    """Whether there are no files, because there is nothing to hear."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is nothing but silence."""
+        """Whether its files hold nothing but silence."""
         return self.silent_share == 1
 
 
@@ -141,13 +143,14 @@ class _Stem:
         self.hash.update(repr(rates).encode())
         return StemMeasures(
             n_samples=self.n_samples,
-            duration_seconds=max(file.duration_seconds for file in self.files),
+            duration_seconds=max((file.duration_seconds for file in self.files), default=0.0),
             sample_rates_hz=rates,
             silent_share=self.n_silent / self.n_samples if self.n_samples else 0.0,
             n_clipped=sum(file.n_clipped for file in self.files),
             is_lossless=all(file.is_lossless for file in self.files),
             digest=self.hash.hexdigest(),
             faults=tuple(file.fault for file in self.files if file.fault),
+            is_known_silent=not self.files,
         )
 
 
@@ -213,7 +216,7 @@ def _sum(
     """Add up blocks that begin together; where one has ended, the others go on."""
     if len(blocks) == 1:
         return blocks[0]
-    total = np.zeros((2, max(block.shape[1] for block in blocks)), np.float32)
+    total = np.zeros((2, max((block.shape[1] for block in blocks), default=0)), np.float32)
     for block in blocks:
         total[:, : block.shape[1]] += block
     return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -10,8 +10,16 @@ import numpy as np
 from torch import Tensor
 
 from stemlight.shapes import Bool, Float, Float32
+from stemlight.tracks import mixture_and_sources
 
-__all__ = ["ArrayStem", "StemSamples", "TrackFacts", "TrainingExample", "TrainingTrack"]
+__all__ = [
+    "ArrayStem",
+    "SilentStem",
+    "StemSamples",
+    "TrackFacts",
+    "TrainingExample",
+    "TrainingTrack",
+]
 
 
 @runtime_checkable  # so that the type checks of the tests can ask
@@ -42,6 +50,17 @@ class ArrayStem:
         return np.array(self.samples[:, first : first + n_samples], np.float32)
 
 
+@dataclass(frozen=True)
+class SilentStem:
+    """A stem of which it is known that there is nothing to hear."""
+
+    n_samples: int
+
+    def read(self, first: int, n_samples: int) -> Float32[np.ndarray, "2 samples"]:
+        """See `StemSamples`."""
+        return np.zeros((2, n_samples), np.float32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrackFacts:
     """What was measured of a track's music; None where nothing could be told."""
@@ -54,10 +73,11 @@ class TrackFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTrack:
-    """A track and those of its sources that are known, silence included.
+    """A track and those of its sources that are known.
 
-    Without a `mixture` of its own the stems are all there is, and their sum is the mixture; sources
-    that are not among them are silent in this track only if `is_whole`.
+    A source in `stems` is known; one that is known to be silent is a `SilentStem` there. Nothing is
+    known of any other source: a `mixture` of its own may hold it. Without one, the mixture is the
+    sum of the stems, and what is not among them is not in it.
     """
 
     name: str
@@ -70,6 +90,15 @@ class TrainingTrack:
         """Length up to which every part has samples."""
         parts = [*self.stems.values(), *([] if self.mixture is None else [self.mixture])]
         return min(part.n_samples for part in parts)
+
+    def read(
+        self, sources: Iterable[str]
+    ) -> tuple[Float32[np.ndarray, "2 samples"], dict[str, Float32[np.ndarray, "2 samples"]]]:
+        """Read all of its mixture and the asked sources, as `TrackFiles.read` does."""
+        stems = {name: stem.read(0, stem.n_samples) for name, stem in self.stems.items()}
+        own = self.mixture
+        mixture = None if own is None else own.read(0, own.n_samples)
+        return mixture_and_sources(stems, mixture, sources)
 
 
 class TrainingExample(NamedTuple):

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from stemlight.configs import from_mapping, merge
 from stemlight.errors import ConfigError
+from stemlight.models.config import ModelConfig
+from stemlight.models.presets import resolve_preset
+from stemlight.tracks import Split
+from stemlight.training.losses import LossConfig
 from stemlight.training.mixing import MixingConfig
-from stemlight.training.task import LossConfig, OptimizerConfig
+from stemlight.training.optimizers import OptimizerConfig
+from stemlight.training.recipe_files import SEPARATORS, read_fields
 
-__all__ = ["DataConfig", "Recipe", "TrackFolder", "read_recipe"]
+__all__ = [
+    "DataConfig",
+    "HardwareConfig",
+    "Recipe",
+    "TrackFolder",
+    "Trained",
+    "ValidationConfig",
+    "read_recipe",
+]
+
+Trained = Literal["all", "conditioning", "new-sources", "low-rank"]
+"""Which weights are trained. conditioning: the embedding and what makes modulations of it;
+new-sources: the rows of the embedding of new sources alone; low-rank: a small update of every
+convolution and linear layer, merged into it when the model is exported, and the rows of new
+sources, if there are any. All else keeps its weights, statistics of norms included, to the
+last bit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackFolder:
-    """A folder of tracks, below `DataConfig.root` unless absolute."""
+    """A folder of tracks, below `DataConfig.root` unless absolute; sound files, or prepared."""
 
     path: str
+    split: Split | None = None
+    """Of a folder as MUSDB18's, with `train` and `test` in it: which of its splits."""
     only: tuple[str, ...] | None = None  # names of tracks; None: all
     exclude: tuple[str, ...] = ()
     renamed: dict[str, str] = field(default_factory=dict)  # file name without suffix: source
@@ -37,10 +57,68 @@ class DataConfig:
     validation: tuple[TrackFolder, ...]
     cache: str = "runs/decoded"
 
+    def training_names(self) -> list[str]:
+        """Name what is trained on, as a card does."""
+        names = [
+            Path(self.root).name if Path(folder.path) == Path() else folder.path
+            for folder in self.train
+        ]
+        return [
+            name if folder.split is None else f"{name}, split {folder.split}"
+            for name, folder in zip(names, self.train, strict=True)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """When whole tracks are separated and scored, and what follows from it."""
+
+    every_n_epochs: int = 1
+    monitor: Literal["sdr", "loss"] = "sdr"
+    """What is better: a higher mean SDR, or a lower loss, of the validation tracks."""
+    keep_best: int = 1
+    """How many of the best checkpoints stay, beside the last."""
+    patience: int | None = None
+    """Training ends after so many validations in a row without a better one; None: never early."""
+
+    def __post_init__(self) -> None:
+        for name in ("every_n_epochs", "keep_best"):
+            _at_least_one(f"validation.{name}", getattr(self, name))
+        if self.patience is not None:
+            _at_least_one("validation.patience", self.patience)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareConfig:
+    """What a run computes on. Nothing here changes what is learned, but for rounding."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+    """Processes on each machine, one for each GPU; `torchrun` says it itself."""
+    nodes: int = 1
+    """Machines."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """ddp: every process has the whole network; fsdp: its weights are spread over them. auto: ddp
+    where there are several processes."""
+    compile: bool = False
+    """Let PyTorch compile the network."""
+    channels_last: bool = False
+    """Keep features last in memory, which convolutions of NVIDIA's GPUs like."""
+    tf32: bool = True
+    """Let NVIDIA's GPUs round the factors of float32 products to TF32."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "nodes"):
+            _at_least_one(f"hardware.{name}", getattr(self, name))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training run; `arguments` are laid over the preset's fields."""
+    """One training run; `arguments` are laid over the preset's fields.
+
+    A batch is what one step sees, however many processes and parts share it: their number must
+    divide `batch_size`.
+    """
 
     name: str
     preset: str
@@ -53,71 +131,89 @@ class Recipe:
     mixing: MixingConfig = field(default_factory=MixingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    ema_decay: float = 0.998
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    targets: Literal["all", "one"] = "all"
+    """Which sources a step asks of each item: all, with one pass of an unconditioned encoder, or
+    one that is drawn anew for each, as the papers train conditioned networks."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, to need less memory."""
+    ema_decay: float | None = 0.998
+    """Of the average over all steps that is validated and exported; None: the last weights."""
+    start_from: str | None = None
+    """A model's name or folder, or a checkpoint, whose weights training starts from."""
+    train_only: Trained = "all"
+    low_rank: int | None = None
+    """Rank of the updates of train_only low-rank; None: 8."""
+    new_sources: dict[str, str] = field(default_factory=dict)
+    """Sources that `start_from` does not have, each with one of its sources that it begins as."""
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     n_workers: int = 1
+    """Processes that make mixtures, for each process that trains; 0: itself."""
     output: str = "runs"
 
     def __post_init__(self) -> None:
-        for name in ("n_steps", "steps_per_epoch", "batch_size", "train_frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"recipe.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("n_steps", "steps_per_epoch", "batch_size", "train_frames", "accumulate"):
+            _at_least_one(f"recipe.{name}", getattr(self, name))
         if self.n_steps % self.steps_per_epoch:
             raise ConfigError(
                 f"n_steps {self.n_steps} must be a multiple of steps_per_epoch "
                 f"{self.steps_per_epoch}"
             )
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ConfigError(
+                f"ema_decay must lie between 0 and 1, or be null for none, not {self.ema_decay}"
+            )
+        self._check_start()
+
+    def _check_start(self) -> None:
+        if self.start_from is None and (self.train_only != "all" or self.new_sources):
+            raise ConfigError(
+                "train_only and new_sources need trained weights; name a model with start_from"
+            )
+        if self.low_rank is not None:
+            if self.train_only != "low-rank":
+                raise ConfigError(f"low_rank belongs to train_only low-rank, not {self.train_only}")
+            _at_least_one("recipe.low_rank", self.low_rank)
+        if self.train_only == "new-sources" and not self.new_sources:
+            raise ConfigError(
+                "train_only new-sources needs new_sources, for example {guitar: other}"
+            )
+
+    @property
+    def model_arguments(self) -> dict[str, Any]:
+        """All that is laid over the preset's fields: `arguments`, and the new sources."""
+        if not self.new_sources:
+            return self.arguments
+        old = resolve_preset(self.preset, self.arguments).sources
+        for name in set(old) & set(self.new_sources):
+            raise ConfigError(f"{name!r} of new_sources is no new source; leave it out")
+        sources = [*old, *self.new_sources]
+        added = {"sources": sources, "network": {"n_sources": len(sources)}}
+        return merge(self.arguments, added)
+
+    def model_config(self) -> ModelConfig:
+        """Return the model that the run trains."""
+        return resolve_preset(self.preset, self.model_arguments)
+
+
+def _at_least_one(name: str, count: int) -> None:
+    if count < 1:
+        raise ConfigError(f"{name} must be at least 1, not {count}")
 
 
 def read_recipe(path: Path, settings: Iterable[str] = ()) -> Recipe:
     """Read a YAML recipe and lay `settings` such as `optimizer.learning_rate=1e-3` over it.
 
     Raises:
-        ConfigError: the file cannot be read, or has a field that no recipe has.
+        ConfigError: the file cannot be read, or has a field that no recipe has; or it is of a
+            mixer, see `mixer_recipe`.
     """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _loader(path.parent))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).replace("\n", " ")
-        raise ConfigError(f"{path} is no readable recipe: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{path} must hold a mapping of fields, not {type(content).__name__}")
-    for setting in settings:
-        content = merge(content, _parse_setting(setting))
-    return from_mapping(Recipe, content)
-
-
-def _loader(folder: Path) -> type[yaml.SafeLoader]:
-    """Make a safe loader that also knows `!lines FILE`: the lines of a text file in `folder`."""
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def lines(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> list[str]:
-        text = (folder / loader.construct_scalar(node)).read_text(encoding="utf-8")
-        return [line for line in text.splitlines() if line.strip()]
-
-    Loader.add_constructor("!lines", lines)
-    return Loader
-
-
-def _parse_setting(setting: str) -> dict[str, Any]:
-    """Turn `a.b=1` into `{"a": {"b": 1}}`; the value is YAML."""
-    key, separator, value = setting.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set needs key=value, for example n_steps=1000; got {setting!r}")
-    nested: Any = _number(yaml.safe_load(value))
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return dict(nested)
-
-
-def _number(value: Any) -> Any:
-    """Read `1e-3` as a number, which YAML 1.1 takes for text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    fields = read_fields(path, settings)
+    if SEPARATORS in fields:
+        raise ConfigError(
+            f"{path} is the recipe of a mixer over trained separators, which only stemlight train "
+            "reads; give the recipe of a network"
+        )
+    return from_mapping(Recipe, fields)

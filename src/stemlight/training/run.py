@@ -1,63 +1,45 @@
-"""Runs a recipe: decodes its tracks, trains, validates, writes checkpoints that resume exactly."""
+"""Runs a recipe: finds its tracks, trains, validates, writes checkpoints that resume exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
-from stemlight.errors import ConfigError, InputError, did_you_mean
+from stemlight.errors import ConfigError, InputError
 from stemlight.models.config import ModelConfig
-from stemlight.models.presets import resolve_preset
-from stemlight.models.spectrogram import build_model
 from stemlight.separation import Separator
 from stemlight.separation.torch_engine import TorchEngine
-from stemlight.tracks import TrackFiles, find_tracks
-from stemlight.training.arrays import decode_tracks
-from stemlight.training.material import TrainingExample
-from stemlight.training.mixing import RandomMixtures, StepSampler
-from stemlight.training.recipe import DataConfig, Recipe, TrackFolder
-from stemlight.training.task import SeparationTask, ValidationTrack
+from stemlight.training.batches import BatchShare, TargetedExamples, TimedLoader
+from stemlight.training.callbacks import (
+    LAST_CHECKPOINT,
+    Average,
+    History,
+    checkpoint_callbacks,
+)
+from stemlight.training.data import FoundTrack, RecipeTracks, ValidationTracks, mixed_sources
+from stemlight.training.finetuning import model_to_train, restrict_training
+from stemlight.training.mixing import RandomMixtures
+from stemlight.training.recipe import HardwareConfig, Recipe
+from stemlight.training.sharding import ShardedTask, refuse_unsharded, sharding_strategy
+from stemlight.training.synced_norms import synchronise_norms
+from stemlight.training.task import SeparationTask, Settings
 
-__all__ = ["LAST_CHECKPOINT", "collect_tracks", "train"]
+__all__ = ["LAST_CHECKPOINT", "is_first_process", "train"]
 
-LAST_CHECKPOINT = "last.ckpt"
-
-
-def collect_tracks(
-    data: DataConfig, folders: Sequence[TrackFolder], sources: Sequence[str]
-) -> list[TrackFiles]:
-    """Find the tracks of some folders.
-
-    Raises:
-        InputError: a folder is missing and not optional.
-        ConfigError: `only` or `exclude` names a track that the folder does not have.
-    """
-    tracks: list[TrackFiles] = []
-    for folder in folders:
-        path = Path(data.root) / folder.path
-        if folder.optional and not path.is_dir():
-            continue
-        found = find_tracks(path, sources=sources, renamed=folder.renamed)
-        names = [track.name for track in found]
-        for name in (*(folder.only or ()), *folder.exclude):
-            if name not in names:
-                raise ConfigError(f"{path} has no track {name!r}{did_you_mean(name, names)}")
-        tracks += [
-            track
-            for track in found
-            if (folder.only is None or track.name in folder.only)
-            and track.name not in folder.exclude
-        ]
-    return tracks
+_RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 
 
 def train(
@@ -65,132 +47,278 @@ def train(
 ) -> Path:
     """Train to the end of the recipe and return the path of the last checkpoint.
 
-    Writes `<output>/<name>/last.ckpt` after every epoch, and the best by validation SDR beside it.
+    Writes `<output>/<name>/last.ckpt` after every epoch, the best by validation beside it, and a
+    line of `history.jsonl` with losses, scores and speed. `report` is told a line for each epoch.
+
+    With several processes each calls this; the first writes.
 
     Raises:
         InputError: there is nothing to resume, or tracks are missing.
-        ConfigError: a run of this name exists and `resume` is not set.
+        ConfigError: a run of this name exists and `resume` is not set; or the recipe asks for what
+            its network, its data or the machine cannot do.
     """
     folder = Path(recipe.output) / recipe.name
     checkpoint = folder / LAST_CHECKPOINT
     if resume and not checkpoint.exists():
         raise InputError(f"{checkpoint} does not exist; train without --resume first")
-    if not resume and checkpoint.exists():
+    if not resume and checkpoint.exists() and is_first_process():
         raise ConfigError(
             f"{checkpoint} exists; add --resume to go on with it, or choose another name"
         )
-    # The model's first weights depend on the seed alone.
-    torch.manual_seed(recipe.seed)
-    config = resolve_preset(recipe.preset, recipe.arguments)
+    recipe = replace(recipe, hardware=_present_hardware(recipe.hardware))
+    if recipe.hardware.strategy == "fsdp":
+        refuse_unsharded(recipe)
+    _share_of_batches(recipe, lambda: 0)  # refused before processes are started
+    config = recipe.model_config()
     data = _Data.load(recipe, config, report)
-    model = build_model(config)
-    engine = TorchEngine(model, sources=config.sources, sample_rate_hz=config.sample_rate_hz)
-    separator = Separator(engine, config.chunk)
-    task = SeparationTask(
-        model,
-        sources=config.sources,
-        separate=separator,
-        n_steps=recipe.n_steps,
-        loss=recipe.loss,
-        optimizer=recipe.optimizer,
-    )
-    _trainer(recipe, folder).fit(
-        task,
-        datamodule=_DataModule(data, recipe),
-        ckpt_path=checkpoint if resume else None,
-        weights_only=False,
-    )
+    with _rounding(recipe.hardware), warnings.catch_warnings():
+        # Lightning warns of few workers, few steps, its own deprecations and folders that exist.
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module")
+        _trainer(recipe, folder, config, data, report).fit(
+            _task(recipe, config),
+            datamodule=_DataModule(data, recipe),
+            ckpt_path=checkpoint if resume else None,
+            weights_only=False,
+        )
     return checkpoint
 
 
-def _trainer(recipe: Recipe, folder: Path) -> pl.Trainer:
+def is_first_process() -> bool:
+    """Say whether this is the one of several processes that writes and prints."""
+    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
+
+
+# The task
+
+
+def _task(recipe: Recipe, config: ModelConfig) -> SeparationTask:
+    model = model_to_train(recipe)
+    trained = restrict_training(model.network, recipe)
+    hardware, on_gpu = recipe.hardware, recipe.hardware.accelerator == "cuda"
+    if _n_processes(hardware) > 1:
+        synchronise_norms(model.network, on_gpu=on_gpu)
+    if hardware.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    engine = TorchEngine(model, sources=config.sources, sample_rate_hz=config.sample_rate_hz)
+    settings = Settings(
+        n_steps=recipe.n_steps,
+        loss=recipe.loss,
+        optimizer=recipe.optimizer,
+        one_target=recipe.targets == "one",
+        monitor=recipe.validation.monitor,
+        patience=recipe.validation.patience,
+        window_samples=config.stft.window_samples(recipe.train_frames),
+        compiled=hardware.compile,
+        # Fused, Adam undoes the scale of gradients itself, after they would have been clipped.
+        fused=on_gpu and recipe.precision != "16-mixed",
+    )
+    kind = ShardedTask if hardware.strategy == "fsdp" else SeparationTask
+    return kind(
+        model,
+        settings,
+        sources=config.sources,
+        separate=Separator(engine, config.chunk),
+        trained=trained,
+        facts={"preset": recipe.preset, "arguments": recipe.model_arguments},
+    )
+
+
+# The machine
+
+
+def _present_hardware(hardware: HardwareConfig) -> HardwareConfig:
+    """Fill in what the recipe leaves to the machine, or to `torchrun`.
+
+    Raises:
+        ConfigError: it asks for what is not here.
+    """
+    there: dict[Literal["auto", "cpu", "cuda", "mps"], bool] = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    accelerator = hardware.accelerator
+    if accelerator == "auto":
+        accelerator = next(name for name, is_there in there.items() if is_there)
+    elif not there[accelerator]:
+        here = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ConfigError(f"hardware.accelerator {accelerator} is not here; choose from {here}")
+    devices, nodes = hardware.devices, hardware.nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"hardware.devices is {devices}, but there are {torch.cuda.device_count()} GPUs here"
+        )
+    if accelerator == "mps" and devices * nodes > 1:
+        raise ConfigError("hardware.devices and nodes must be 1 on mps")
+    return replace(hardware, accelerator=accelerator, devices=devices, nodes=nodes)
+
+
+def _n_processes(hardware: HardwareConfig) -> int:
+    return hardware.devices * hardware.nodes
+
+
+@contextlib.contextmanager
+def _rounding(hardware: HardwareConfig) -> Iterator[None]:
+    """Set how GPUs of NVIDIA round products, while the block runs."""
+    if hardware.accelerator != "cuda":
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = hardware.tf32
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def _trainer(
+    recipe: Recipe,
+    folder: Path,
+    config: ModelConfig,
+    data: _Data,
+    report: Callable[[str], None],
+) -> pl.Trainer:
+    hardware = recipe.hardware
+    validates = bool(data.validation)
+    if not validates:
+        _refuse_blindness(recipe)
+    window_samples = config.stft.window_samples(recipe.train_frames)
+    callbacks: list[Callback] = [
+        *([] if recipe.ema_decay is None else [Average(recipe.ema_decay)]),
+        *checkpoint_callbacks(folder, recipe.validation, validates=validates),
+        History(
+            folder,
+            batch_seconds=recipe.batch_size * window_samples / config.sample_rate_hz,
+            n_steps=recipe.n_steps,
+            report=report,
+        ),
+    ]
+    shows_bar = sys.stderr.isatty()
     return pl.Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        strategy=_strategy(hardware),
+        use_distributed_sampler=False,  # `BatchShare` shares batches out
         max_steps=recipe.n_steps,
         precision=recipe.precision,
         gradient_clip_val=recipe.optimizer.clip_norm,
-        reload_dataloaders_every_n_epochs=1,
+        accumulate_grad_batches=recipe.accumulate,
+        check_val_every_n_epoch=recipe.validation.every_n_epochs,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         default_root_dir=folder,
         logger=TensorBoardLogger(save_dir=folder, name="log", version=""),
-        callbacks=[
-            WeightAveraging(avg_fn=_warming_average(recipe.ema_decay)),
-            _checkpoints(folder, "best", monitor="validation/sdr_db", mode="max"),
-            # Lightning's `save_last` skips epochs that are not the best; this one does not.
-            _checkpoints(folder, Path(LAST_CHECKPOINT).stem),
-            RichProgressBar(),
-        ],
+        callbacks=[*callbacks, *([RichProgressBar()] if shows_bar else [])],
+        enable_progress_bar=shows_bar,
+        enable_model_summary=shows_bar,
     )
 
 
-def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Average exponentially, over few steps at first: early weights are soon forgotten."""
-
-    def average(averaged: Tensor, current: Tensor, n_averaged: Tensor) -> Tensor:
-        weight = torch.clamp((1 + n_averaged) / (10 + n_averaged), max=decay)
-        return averaged * weight + current * (1 - weight)
-
-    return average
+def _strategy(hardware: HardwareConfig) -> str | Strategy:
+    n_processes = _n_processes(hardware)
+    if hardware.strategy == "fsdp":
+        return sharding_strategy(n_processes)
+    return "ddp" if n_processes > 1 else "auto"
 
 
-def _checkpoints(folder: Path, filename: str, **which: Any) -> ModelCheckpoint:
-    return ModelCheckpoint(dirpath=folder, filename=filename, enable_version_counter=False, **which)
+def _refuse_blindness(recipe: Recipe) -> None:
+    """Refuse what cannot be decided without validation tracks."""
+    if recipe.validation.patience is not None or recipe.optimizer.schedule == "plateau":
+        raise ConfigError(
+            "validation.patience and optimizer.schedule plateau need tracks to validate on; name "
+            "some in data.validation"
+        )
+
+
+# The data
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    mixtures: RandomMixtures
-    validation: list[ValidationTrack]
+    examples: TargetedExamples
+    validation: Sequence[FoundTrack]
+    config: ModelConfig
 
     @classmethod
     def load(cls, recipe: Recipe, config: ModelConfig, report: Callable[[str], None]) -> _Data:
-        tracks = collect_tracks(recipe.data, recipe.data.train, config.sources)
-        held_out = collect_tracks(recipe.data, recipe.data.validation, config.sources)
-        both = {track.name for track in tracks} & {track.name for track in held_out}
-        if both:
-            raise ConfigError(f"{sorted(both)[0]!r} is in both training and validation; exclude it")
-        arrays = decode_tracks(
-            tracks,
-            Path(recipe.data.cache),
-            sample_rate_hz=config.sample_rate_hz,
-            report=lambda name: report(f"decoding {name}"),
+        sources, rate = config.sources, config.sample_rate_hz
+        heard = mixed_sources(recipe, sources)
+        found = RecipeTracks.find(recipe.data, heard, rate)
+        tracks = found.open_training_tracks(
+            Path(recipe.data.cache), sample_rate_hz=rate, sources=heard, report=report
         )
         mixtures = RandomMixtures(
-            arrays,
-            config.sources,
+            tracks,
+            sources,
             n_samples=config.stft.window_samples(recipe.train_frames),
-            sample_rate_hz=config.sample_rate_hz,
+            sample_rate_hz=rate,
             config=recipe.mixing,
             seed=recipe.seed,
         )
-        validation: list[ValidationTrack] = [
-            (track.name, *track.read(config.sources, config.sample_rate_hz)) for track in held_out
-        ]
-        return cls(mixtures=mixtures, validation=validation)
+        n_old = len(sources) - len(recipe.new_sources)
+        asked = range(n_old if recipe.train_only == "new-sources" else 0, len(sources))
+        examples = TargetedExamples(mixtures, recipe.targets, asked, seed=recipe.seed)
+        return cls(examples=examples, validation=found.validation, config=config)
+
+
+def _share_of_batches(
+    recipe: Recipe, first_item: Callable[[], int], *, rank: int = 0
+) -> BatchShare:
+    return BatchShare(
+        first_item=first_item,
+        n_batches=recipe.steps_per_epoch,
+        batch_size=recipe.batch_size,
+        n_parts=recipe.accumulate,
+        n_processes=_n_processes(recipe.hardware),
+        rank=rank,
+    )
 
 
 class _DataModule(pl.LightningDataModule):
-    """Starts each epoch's items where the last one ended, counted in steps since the beginning."""
+    """Gives each process its share of batches and of validation tracks."""
 
     def __init__(self, data: _Data, recipe: Recipe) -> None:
         super().__init__()
         self.data = data
         self.recipe = recipe
 
-    def train_dataloader(self) -> DataLoader[TrainingExample]:
-        trainer = self.trainer
-        first = trainer.global_step * self.recipe.batch_size if trainer is not None else 0
-        return DataLoader(
-            self.data.mixtures,
-            batch_size=self.recipe.batch_size,
-            sampler=StepSampler(first, self.recipe.steps_per_epoch * self.recipe.batch_size),
-            num_workers=self.recipe.n_workers,
-            pin_memory=torch.cuda.is_available(),
+    def train_dataloader(self) -> TimedLoader:
+        trainer, recipe = self.trainer, self.recipe
+        assert trainer is not None
+        share = _share_of_batches(
+            recipe, lambda: trainer.global_step * recipe.batch_size, rank=trainer.global_rank
+        )
+        return TimedLoader(
+            self.data.examples,
+            batch_size=share.share,
+            sampler=share,
+            num_workers=recipe.n_workers,
+            persistent_workers=recipe.n_workers > 0,
+            pin_memory=recipe.hardware.accelerator == "cuda",
         )
 
-    def val_dataloader(self) -> DataLoader[object]:
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        if not self.data.validation:
+            return []
+        config, trainer = self.data.config, self.trainer
+        assert trainer is not None
+        # A network that is spread over processes runs in all of them at once.
+        shared = self.recipe.hardware.strategy != "fsdp"
+        tracks = ValidationTracks(
+            self.data.validation,
+            config.sources,
+            config.sample_rate_hz,
+            rank=trainer.global_rank if shared else 0,
+            n_processes=trainer.world_size if shared else 1,
+        )
         # Tracks stay arrays: they go through the separator as a user's song does.
-        return DataLoader(self.data.validation, batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
+        return DataLoader(tracks, batch_size=None, collate_fn=_as_it_is)
 
 
 def _as_it_is(track: object) -> object:

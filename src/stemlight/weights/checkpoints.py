@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save
 
 from stemlight.configs import from_mapping, to_mapping
 from stemlight.errors import WeightsError
+from stemlight.models.adapting import merge_additions
+from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import SpectrogramModel, build_model
 from stemlight.weights.cards import (
     GRAPH_FILE,
@@ -33,9 +35,18 @@ from stemlight.weights.systems import (
     stored_members,
 )
 
-__all__ = ["load_model", "load_strictly", "read_training_checkpoint", "renew_model", "save_model"]
+__all__ = [
+    "is_training_checkpoint",
+    "load_model",
+    "load_strictly",
+    "load_trained",
+    "read_training_checkpoint",
+    "renew_model",
+    "save_model",
+]
 
 _MODEL_PREFIX = "model.network."
+_FACTS = ("stemlight", "facts")  # where a run keeps what it says of itself
 
 _AnyCard = TypeVar("_AnyCard", ModelCard, EnsembleCard)
 
@@ -90,28 +101,74 @@ def load_model(folder: Path) -> tuple[SpectrogramModel, ModelCard]:
 
 
 def read_training_checkpoint(path: Path, model: SpectrogramModel) -> dict[str, Any]:
-    """Load the averaged weights of a training checkpoint into `model`.
+    """Load the averaged weights of a training checkpoint into `model`, additions merged.
 
     Returns:
-        What else the checkpoint says of its run: `step` and `epoch`.
+        What else the checkpoint says of its run: `step`, `epoch`, and as `facts` what the run says
+        of itself.
 
     Raises:
         WeightsError: the file is no checkpoint, or of another network.
     """
+    return _load_checkpoint(path, _checkpoint_content(path), model)
+
+
+def load_trained(path: Path) -> tuple[SpectrogramModel, dict[str, Any]]:
+    """Build the model of a training checkpoint as the checkpoint tells, in evaluation mode.
+
+    Returns:
+        The model, and what `read_training_checkpoint` returns.
+
+    Raises:
+        WeightsError: the file is no checkpoint, or does not tell of which network.
+    """
+    content = _checkpoint_content(path)
+    facts = _facts(content)
+    if "preset" not in facts:
+        raise WeightsError(
+            f"{path} does not tell what network it is of; make a model of it with its recipe: "
+            "stemlight export CHECKPOINT --recipe RECIPE -o FOLDER"
+        )
+    model = build_model(resolve_preset(facts["preset"], facts["arguments"]))
+    return model.eval(), _load_checkpoint(path, content, model)
+
+
+def _checkpoint_content(path: Path) -> dict[str, Any]:
     try:
         # Tensors and plain values only: a checkpoint must not run code.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content["state_dict"]
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content["state_dict"]
     except Exception as error:  # torch raises many types for a file that is no checkpoint
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is no training checkpoint: {reason}") from error
+    return content
+
+
+def _load_checkpoint(
+    path: Path, content: Mapping[str, Any], model: SpectrogramModel
+) -> dict[str, Any]:
     weights = {
         name.removeprefix(_MODEL_PREFIX): tensor
-        for name, tensor in state.items()
+        for name, tensor in content["state_dict"].items()
         if name.startswith(_MODEL_PREFIX)
     }
-    load_strictly(model, weights, str(path))
-    return {"step": content["global_step"], "epoch": content["epoch"]}
+    load_strictly(model, merge_additions(weights, model.network.state_dict()), str(path))
+    progress = {name: content[key] for name, key in (("step", "global_step"), ("epoch", "epoch"))}
+    return {**progress, "facts": _facts(content)}
+
+
+def _facts(content: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = content.get(_FACTS[0], {}).get(_FACTS[1], {})
+    return facts
+
+
+def is_training_checkpoint(path: Path) -> bool:
+    """Say whether a file is a checkpoint of `stemlight train`, and not one of other projects."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return any(name.startswith(_MODEL_PREFIX) for name in content["state_dict"])
+    except Exception:  # torch raises many types for a file that is no checkpoint
+        return False
 
 
 def renew_model(
