@@ -140,8 +140,8 @@ PRESETS: Mapping[str, ModelConfig] = {
     "stemlight-bands": ModelConfig(
         stft=StftConfig(n_fft=4096, hop_samples=HOP_SAMPLES, kept_bins=2048),
         network=UNetConfig(
-            n_blocks=7,
-            features=(32, 48, 64, 96),
+            n_blocks=9,
+            features=(32, 48, 64, 96, 128),
             n_tfc_layers=2,
             transformation="lightsaft",
             n_latents=8,
