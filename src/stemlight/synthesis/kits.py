@@ -156,7 +156,7 @@ def sample_kit(folder: Path, random: Random) -> Kit:
     return kit
 
 
-LOOPS = {"loop_amen": 4, "loop_amen_full": 16, "loop_breakbeat": 4, "loop_mika": 16}
+LOOPS = {"loop_amen": 4, "loop_amen_full": 16, "loop_breakbeat": 4}
 """Drum loops of Sonic Pi that have drums alone, and how many beats they last."""
 
 
