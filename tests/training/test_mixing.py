@@ -120,6 +120,14 @@ def test_longer_songs_are_drawn_more_often_by_the_root_of_their_length():
     assert sum(number == 2 for number in drawn) / 600 == pytest.approx(2 / 3, abs=0.07)
 
 
+@pytest.mark.parametrize("same_song_share", [0, 1])
+def test_tracks_are_drawn_more_often_by_their_weight(same_song_share):
+    tracks = [song(1), replace(song(2), weight=3.0)]
+    source = mixtures(replace(PLAIN, same_song_share=same_song_share), tracks=tracks)
+    drawn = [facts(source[index].stems[0])[0] for index in range(600)]
+    assert sum(number == 2 for number in drawn) / 600 == pytest.approx(3 / 4, abs=0.07)
+
+
 def test_a_track_without_a_stem_serves_the_others():
     tracks = [song(1), song(2, sources=("vocals",))]
     drawn = {facts(mixtures(PLAIN, tracks=tracks)[index].stems[0])[0] for index in range(50)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class FoundTrack:
     """A track in sound files, or one that was prepared."""
 
     track: TrackFiles | TrainingTrack
+    weight: float = 1.0  # see `TrackFolder`
 
     @property
     def name(self) -> str:
@@ -84,16 +85,16 @@ class RecipeTracks:
         opened = []
         with exclusive(cache / ".decoding.lock"):
             for found in self.train:
-                if isinstance(found.track, TrainingTrack):
-                    opened.append(found.track)
-                    continue
-                opened += decode_tracks(
-                    [found.track],
-                    cache,
-                    sample_rate_hz=sample_rate_hz,
-                    sources=sources,
-                    report=lambda name: report(f"decoding {name}"),
-                )
+                track = found.track
+                if isinstance(track, TrackFiles):
+                    (track,) = decode_tracks(
+                        [track],
+                        cache,
+                        sample_rate_hz=sample_rate_hz,
+                        sources=sources,
+                        report=lambda name: report(f"decoding {name}"),
+                    )
+                opened.append(replace(track, weight=found.weight))
         return opened
 
 
@@ -120,7 +121,10 @@ def find_recipe_tracks(
         path = Path(data.root) / folder.path
         if folder.optional and not path.is_dir():
             continue
-        found = [FoundTrack(track) for track in _tracks_of(folder, path, sources, sample_rate_hz)]
+        found = [
+            FoundTrack(track, folder.weight)
+            for track in _tracks_of(folder, path, sources, sample_rate_hz)
+        ]
         names = [track.name for track in found]
         for name in (*(folder.only or ()), *folder.exclude):
             if name not in names:

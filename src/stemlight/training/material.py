@@ -84,6 +84,8 @@ class TrainingTrack:
     stems: Mapping[str, StemSamples]
     mixture: StemSamples | None = None
     facts: TrackFacts = field(default_factory=TrackFacts)
+    weight: float = 1.0
+    """How many times as often it is drawn as another track of its length."""
 
     @property
     def n_samples(self) -> int:

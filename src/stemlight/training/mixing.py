@@ -126,7 +126,7 @@ class RandomMixtures(Dataset[TrainingExample]):
                 f"{', '.join(self.pools)}; set it to 0 or add such tracks"
             )
         longest = self._max_weighted
-        return Pool(whole, _length, longest), Pool(partial, _length, longest)
+        return Pool(whole, _itself, longest), Pool(partial, _itself, longest)
 
     def _whole_rest(self, track: TrainingTrack) -> Part | None:
         """Return the rest of a track if it is known to hold none of the other sources."""
@@ -225,6 +225,10 @@ class RandomMixtures(Dataset[TrainingExample]):
             stems=torch.from_numpy(stems),
             known=torch.from_numpy(known),
         )
+
+
+def _itself(song: _Song) -> _Song:
+    return song
 
 
 def _length(parts: Sequence[Part]) -> int:

@@ -37,6 +37,7 @@ class Part:
     stem: StemSamples
     facts: TrackFacts
     level_db: float | None = None  # None: not measured
+    weight: float = 1.0  # of its song
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,31 @@ def rest_part(track: TrainingTrack, others: Collection[str]) -> Part | None:
         rest = _Difference([track.mixture], known)
     powers = [10 ** (track.facts.level_db.get(source, -np.inf) / 10) for source in unasked]
     level_db = 10 * float(np.log10(sum(powers))) if sum(powers) else None
-    return Part(ACCOMPANIMENT, rest, track.facts, level_db)
+    return Part(ACCOMPANIMENT, rest, track.facts, level_db, track.weight)
 
 
 def _part(track: TrainingTrack, source: str) -> Part:
-    return Part(source, track.stems[source], track.facts, track.facts.level_db.get(source))
+    level_db = track.facts.level_db.get(source)
+    return Part(source, track.stems[source], track.facts, level_db, track.weight)
 
 
 class Pool(Generic[_Item]):
-    """Items that are drawn by the square root of their length, up to a longest one.
+    """Items that are drawn by their songs' weight and the square root of their length.
 
-    So many short excerpts and few long songs both count.
+    So many short excerpts and few long songs both count; above `max_samples` length no longer
+    does.
     """
 
     def __init__(
-        self, items: Sequence[_Item], length_of: Callable[[_Item], int], max_samples: float
+        self,
+        items: Sequence[_Item],
+        parts_of: Callable[[_Item], Sequence[Part]],
+        max_samples: float,
     ) -> None:
         self.items = list(items)
-        self.weights = np.sqrt(np.minimum([length_of(item) for item in items], max_samples))
+        lengths = [min(part.stem.n_samples for part in parts_of(item)) for item in items]
+        weights = [parts_of(item)[0].weight for item in items]
+        self.weights = np.sqrt(np.minimum(lengths, max_samples)) * np.array(weights)
         self.edges = np.cumsum(self.weights) / np.sum(self.weights)
 
     def __len__(self) -> int:
@@ -119,7 +127,7 @@ class Pool(Generic[_Item]):
 
 def pool_of_parts(parts: Sequence[Part], max_samples: float) -> Pool[Part]:
     """Make a pool of parts."""
-    return Pool(parts, lambda part: part.stem.n_samples, max_samples)
+    return Pool(parts, lambda part: [part], max_samples)
 
 
 def _place(edges: np.ndarray, generator: np.random.Generator) -> int:

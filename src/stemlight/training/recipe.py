@@ -46,6 +46,15 @@ class TrackFolder:
     exclude: tuple[str, ...] = ()
     renamed: dict[str, str] = field(default_factory=dict)  # file name without suffix: source
     optional: bool = False  # go on without it where it does not exist
+    weight: float = 1.0
+    """How many times as often its tracks are drawn as others of their length."""
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise ConfigError(
+                f"the weight of {self.path} must be more than 0, not {self.weight}; leave a folder "
+                "out that is not wanted"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
