@@ -59,6 +59,20 @@ def test_tracks_are_found_at_any_depth_and_sorted(tmp_path):
     assert [t.name for t in find_tracks(tmp_path, sources=SOURCES)] == ["one", "three", "two"]
 
 
+@pytest.mark.parametrize("text", ["", "every_file: vocals"])
+def test_hidden_files_and_folders_are_no_tracks(tmp_path, text):
+    """Some are what an ended process left, others what macOS puts beside each file."""
+    write(tmp_path / "a" / "vocals.wav", 100)
+    write(tmp_path / ".a.77" / "vocals.wav", 100)
+    write(tmp_path / "b" / ".cache" / "vocals.wav", 100)
+    (tmp_path / "._a.stem.mp4").write_bytes(b"")
+    if text:
+        write_yaml(tmp_path, text)
+    tracks = find_tracks(tmp_path, sources=SOURCES)
+    files = [file.path for track in tracks for file in track.stems["vocals"].files]
+    assert files == [tmp_path / "a" / "vocals.wav"]
+
+
 def test_other_rates_and_mono_become_what_is_asked_for(tmp_path):
     write(tmp_path / "song" / "vocals.wav", 4000, channels=1, rate=22_050)
     (track,) = find_tracks(tmp_path, sources=SOURCES)

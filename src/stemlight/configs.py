@@ -187,6 +187,10 @@ def _convert(where: str, hint: Any, value: Any) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         return _convert_items(where, arguments, value)
     if origin is dict and isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, arguments[0]):
+                kind = arguments[0].__name__
+                raise ConfigError(f"keys of {where} must be {kind}, not {key!r}; quote it")
         return {key: _convert(f"{where}.{key}", arguments[1], item) for key, item in value.items()}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_mapping(hint, value)

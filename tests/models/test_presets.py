@@ -192,6 +192,9 @@ def test_an_unknown_preset_is_answered_with_the_closest_one():
             r"has no field 'latents' \(did you mean",
         ),
         ({"network": {"n_blocks": 8}}, "n_blocks must be an odd number of at least 3, not 8"),
+        ({"network": {"features": [0]}}, "features must be at least 1, not 0"),
+        ({"network": {"bn_factor": 0}}, "bn_factor must be at least 1, not 0"),
+        ({"network": {"n_latents": -1}}, "n_latents must be at least 1, not -1"),
         ({"network": {"features": [1, 2]}}, "needs 1 width or 5 .* not 2"),
         (
             {"network": {"n_sources": 2}},

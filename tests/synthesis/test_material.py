@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 
 import numpy as np
@@ -75,6 +76,51 @@ def test_a_font_of_the_user_that_is_none_is_an_input_error(tmp_path):
 
 
 @pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("text", ["<oops", KIT.replace("0.5", "half"), ""])
+def test_a_kit_of_the_user_that_is_none_is_an_input_error(kit, text):
+    (kit / "drumkit.xml").write_text(text)
+    with pytest.raises(InputError, match=r"drumkit\.xml cannot be read as a drum kit"):
+        find_material([kit])
+
+
+@pytest.mark.usefixtures("bare")
+def test_names_of_two_lines_are_refused(kit):
+    with pytest.raises(InputError, match=r"my\\nkit' has line breaks .* rename it"):
+        find_material([kit.rename(kit.with_name("my\nkit"))])
+
+
+def test_kits_of_the_system_that_are_none_are_left_out(kit, monkeypatch):
+    for name in ("_FONT_FOLDERS", "_SAMPLE_FOLDERS"):
+        monkeypatch.setattr(material, name, ())
+    monkeypatch.setattr(material, "_KIT_FOLDERS", (str(kit.parent),))
+    broken = shutil.copytree(kit, kit.parent / "broken")
+    (broken / "drumkit.xml").write_text("<oops")
+    assert [found.path for found in find_material().kits] == [kit.resolve()]
+
+
+@pytest.mark.usefixtures("bare")
+def test_kits_of_one_name_come_in_the_order_of_their_places(kit):
+    others = [shutil.copytree(kit, kit.parent / str(n) / "kit") for n in range(8)]
+    found = [one.path for one in find_material([kit.parent]).kits]
+    assert found == sorted([kit.resolve(), *(other.resolve() for other in others)])
+
+
+def test_a_sound_that_is_none_is_an_input_error(kit):
+    (kit / "hard.wav").write_bytes(b"noise")
+    with pytest.raises(InputError, match=r"hard\.wav cannot be read"):
+        folder_kit(kit, random_of(1))
+
+
+@pytest.mark.parametrize("missing", [0, 111, 119])
+def test_a_font_without_one_of_the_instruments_is_no_general_midi(tmp_path, missing):
+    presets = {(0, program): "any" for program in range(120) if program != missing}
+    font = material.SoundFont(tmp_path / "a.sf2", presets, terms_of_font(tmp_path / "a.sf2"))
+    assert not font.is_general_midi
+    full = {**presets, (0, missing): "any"}
+    assert material.SoundFont(font.path, full, font.terms).is_general_midi
+
+
+@pytest.mark.usefixtures("bare")
 def test_where_there_is_nothing_the_packages_are_named(tmp_path):
     with pytest.raises(UsageError, match=r"apt install fluid-soundfont-gm .* --soundfonts FOLDER"):
         find_material([tmp_path])
@@ -90,6 +136,17 @@ def test_a_kit_is_found_below_the_users_folder_and_the_rest_is_missed(kit):
     assert found.kits[0].terms.licence == "unknown"
     with pytest.raises(UsageError, match="were found"):
         find_material([kit.parent.parent], permissive_only=True)
+
+
+def test_loops_of_uncertain_origin_are_not_permissive(tmp_path, monkeypatch):
+    (tmp_path / "loop_breakbeat.flac").touch()
+    monkeypatch.setattr(material, "_SAMPLE_FOLDERS", (str(tmp_path),))
+    assert find_material().has_loops
+    assert "sonic-pi loops" in find_material().terms()
+    permissive = find_material(permissive_only=True)
+    assert not permissive.has_loops
+    assert "sonic-pi samples" in permissive.terms()
+    assert all(terms.is_permissive for terms in permissive.terms().values())
 
 
 def test_a_kit_gives_its_pieces_soft_to_loud_at_the_right_rate(kit):
@@ -131,6 +188,14 @@ def test_what_rings_at_the_end_is_not_heard_in_what_is_rendered_next(font):
     alone = play_preset(font, (0, 48), chord, 8000)
     play_preset(font, (0, 0), chord, 4000)
     np.testing.assert_array_equal(play_preset(font, (0, 48), chord, 8000), alone)
+
+
+def test_a_font_with_presets_and_nothing_else_is_an_input_error(tmp_path):
+    pytest.importorskip("tinysoundfont")
+    path = tmp_path / "empty.sf2"
+    path.write_bytes(font_bytes({(0, 0): "Grand"}, pads=True))
+    with pytest.raises(InputError, match=r"empty\.sf2 cannot be played"):
+        play_preset(path, (0, 0), [], 100)
 
 
 def test_a_soundfont_plays_the_pitch_when_the_note_says(font):

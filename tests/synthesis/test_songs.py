@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from stemlight.errors import OutputError, UsageError
-from stemlight.synthesis import DatasetOrder, Material, make_song, write_songs
+from stemlight.errors import InputError, OutputError, UsageError
+from stemlight.synthesis import DatasetOrder, Material, dataset, make_song, write_songs
 from stemlight.synthesis.arrangement import STEMS
 from stemlight.synthesis.dataset import LICENCES_FILE, SONG_FILE
 from stemlight.synthesis.notes import SAMPLE_RATE_HZ
@@ -164,3 +167,28 @@ def test_a_folder_that_cannot_be_made_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_songs(order_of(tmp_path / "file" / "songs"))
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_no_part_of_a_song(tmp_path, monkeypatch):
+    def write_bytes(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        write_songs(order_of(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"origin": "1", "material": {"a": {"b": 1}}}'])
+def test_a_damaged_song_is_refused_with_what_to_do(tmp_path, text):
+    order = order_of(tmp_path)
+    order.song_folder(0).mkdir()
+    (order.song_folder(0) / SONG_FILE).write_text(text)
+    with pytest.raises(InputError, match=r"song\.json is not what was .* remove its folder"):
+        write_songs(order)
+
+
+def test_a_process_that_was_killed_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "_start_worker", os.abort)
+    with pytest.raises(OutputError, match=r"was killed, .* fewer workers"):
+        write_songs(order_of(tmp_path), n_workers=2)

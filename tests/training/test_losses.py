@@ -155,6 +155,7 @@ def test_losses_add_no_weights_to_checkpoints():
     ("fields", "message"),
     [
         ({"waveform": -1.0}, r"loss\.waveform must be at least 0, not -1\.0"),
+        ({"waveform": float("nan")}, r"loss\.waveform must be at least 0, not nan"),
         ({"waveform": 0.0, "planes": 0.0}, "loss needs a term of more than 0: waveform, planes"),
         ({"max_sdr_db": 20.0}, r"loss\.max_sdr_db belongs to loss\.log_sdr, which is 0"),
         ({"n_ffts": (64,)}, r"loss\.n_ffts belongs to loss\.resolutions, which is 0"),

@@ -294,5 +294,9 @@ def test_settings_that_do_not_fit_are_refused_with_their_numbers():
         ConfigError, match=r"trim_samples must lie in 0\.\.49 for chunk_samples 100"
     ):
         MixerTraining(chunk_samples=100, trim_samples=50)
+    with pytest.raises(ConfigError, match=r"learning_rate must be more than 0, not -1\.0"):
+        MixerTraining(learning_rate=-1.0)
+    with pytest.raises(ConfigError, match=r"seed must lie in .* not -1"):
+        MixerTraining(seed=-1)
     with pytest.raises(ConfigError, match="n_epochs must be at least 1, not 0"):
         MixerTraining(n_epochs=0)

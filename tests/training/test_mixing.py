@@ -296,6 +296,16 @@ def test_a_silenced_source_is_known_and_out_of_the_mixture():
         assert example.known.all()
 
 
+def test_an_accompaniment_of_sources_that_nobody_asked_for_is_not_silenced():
+    config = replace(PLAIN, silenced_share=1.0, also_mixed=("vocals", "drums"))
+    tracks = [song(1, sources=("vocals", "drums"))]
+    example = RandomMixtures(
+        tracks, ["accompaniment"], n_samples=64, sample_rate_hz=100, config=config, seed=0
+    )[0]
+    assert example.mixture.any()
+    torch.testing.assert_close(example.stems[0], example.mixture)
+
+
 def test_balanced_stems_are_as_far_apart_as_those_of_a_song():
     def leveled(number, vocals_db, drums_db):
         return TrainingTrack(

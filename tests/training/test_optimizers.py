@@ -144,6 +144,13 @@ def test_patience_counts_values_that_are_no_better_than_the_best(higher_is_bette
     ("fields", "message"),
     [
         ({"learning_rate": 0.0}, r"learning_rate must be more than 0, not 0\.0"),
+        ({"learning_rate": float("inf")}, "learning_rate must be more than 0, not inf"),
+        ({"weight_decay": -1.0}, r"weight_decay must be at least 0, not -1\.0"),
+        ({"betas": (1.5, 0.9)}, r"betas must be at least 0 and below 1, not 1\.5, 0\.9"),
+        ({"kind": "muon", "momentum": -1.0}, r"momentum must be at least 0 and below 1, not -1\.0"),
+        ({"final_share": -1.0}, r"final_share must lie in 0\.\.1, not -1\.0"),
+        ({"decay_from": 5.0}, r"decay_from must lie in 0\.\.1, not 5\.0"),
+        ({"warmup_steps": -4}, "warmup_steps must be at least 0, not -4"),
         ({"clip_norm": 0.0}, r"clip_norm must be more than 0, or null for none, not 0\.0"),
         ({"momentum": 0.9}, "momentum belongs to rmsprop and muon; adamw has betas"),
         ({"plateau_factor": 1.0}, r"plateau_factor between 0 and 1, not 5 and 1\.0"),

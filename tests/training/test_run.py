@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from unittest.mock import patch
+import os
+from unittest.mock import Mock, patch
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from stemlight.errors import ConfigError, InputError
+from stemlight.errors import ConfigError, InputError, OutputError, WeightsError
 from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.tracks import find_tracks
 from stemlight.training.callbacks import HISTORY_FILE
 from stemlight.training.recipe import read_recipe
 from stemlight.training.run import train
-from stemlight.training.shards import ShardOptions, decode_tracks, prepare_tracks
+from stemlight.training.shards import Shard, ShardOptions, decode_tracks, prepare_tracks
+from stemlight.training.task import SeparationTask
 from stemlight.weights.checkpoints import read_training_checkpoint
 
 from .conftest import ARGUMENTS
@@ -249,6 +252,15 @@ def test_data_that_would_spoil_a_run_is_refused(recipe_file, settings, error, me
     [
         (["n_step=3"], r"Recipe has no field 'n_step' \(did you mean 'n_steps'"),
         (["n_steps=3"], "n_steps 3 must be a multiple of steps_per_epoch 2"),
+        (["n_workers=-1"], "recipe.n_workers must be at least 0, not -1"),
+        (["seed=-1"], r"recipe.seed must lie in 0\.\.4294967295, not -1"),
+        (["name=''"], "recipe.name must not be empty"),
+        (["name=2024-13-45"], "--set 'name=2024-13-45' has a value that is no YAML"),
+        (
+            ["data.train=[{path: train, weight: .nan}]"],
+            "weight of train must be more than 0, not n",
+        ),
+        (["loss.source_weights={1: 2.0}"], "keys of LossConfig.source_weights must be str, not 1"),
         (["batch_size=0"], "recipe.batch_size must be at least 1, not 0"),
         (["nonsense"], "--set needs key=value, for example n_steps=1000; got 'nonsense'"),
         (["mixing.gain_db=[1, 2, 3]"], "MixingConfig.gain_db needs 2 values, not 3"),
@@ -275,7 +287,7 @@ def test_a_recipe_reads_lists_from_text_files(recipe_file):
     assert read_recipe(recipe_file).data.validation[0].only == ("one song", "two songs")
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "a: [", ""])
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "", "name: 2024-13-45"])
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
@@ -294,3 +306,93 @@ def test_a_track_is_decoded_once_and_appears_whole_or_not_at_all(music, tmp_path
     decode_tracks(tracks, tmp_path, sample_rate_hz=4000, report=seen.append)
     assert len(seen) == 2 * len(tracks)
     assert json.dumps(sorted(arrays[0].stems)) == '["high", "low"]'
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "arguments.network.features=[6]",
+            r"with network\.features \(4,\) and the recipe has \(6,",
+        ),
+        ("optimizer.kind=muon", "with optimizer.kind adamw and the recipe has muon; set it back"),
+        ("optimizer.learning_rate=1e-5", "with optimizer.learning_rate 0.002 and the recipe has 1"),
+        ("ema_decay=null", "with ema_decay a number and the recipe has None"),
+    ],
+)
+def test_a_resumed_run_refuses_what_it_could_not_follow(recipe_file, setting, message):
+    break_off(recipe_file, after=2)
+    with pytest.raises(ConfigError, match=message):
+        run(recipe_file, setting, resume=True)
+
+
+@lightning_warns
+@pytest.mark.parametrize("n_bytes", [0, 5000])
+def test_a_damaged_checkpoint_is_refused(recipe_file, n_bytes):
+    break_off(recipe_file, after=2)
+    path = recipe_file.parent / "runs" / "tiny" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(WeightsError, match=r"last\.ckpt is damaged; remove it to begin anew"):
+        run(recipe_file, resume=True)
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (SIGTERMException(), SystemExit, "143"),
+        (OSError(28, "No space left on device", "x.ckpt"), OutputError, r"write x\.ckpt: No space"),
+        (torch.OutOfMemoryError(), ConfigError, "too little memory for batch_size 2 in 1 parts"),
+    ],
+)
+def test_a_run_that_is_broken_off_says_so(recipe_file, raised, expected, message):
+    with (
+        patch.object(SeparationTask, "_network", side_effect=raised),
+        pytest.raises(expected, match=message),
+    ):
+        run(recipe_file)
+
+
+@lightning_warns
+@pytest.mark.parametrize("setting", ["output", "data.cache"])
+def test_a_folder_that_cannot_be_written_is_told(recipe_file, setting):
+    with pytest.raises(OutputError, match="cannot write"):
+        run(recipe_file, f"{setting}={recipe_file}/below-a-file")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["train_frames=15"], "train_frames must be a multiple of 2, not 15"),
+        (["train_frames=2"], "train_frames 2 gives 64 samples, too few for an n_fft of 256; make"),
+        (["loss={resolutions: 1, n_ffts: [4096]}"], "960 samples, too few for an n_fft of 4096"),
+    ],
+)
+def test_mixtures_too_short_or_odd_for_the_network_are_refused(recipe_file, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        train(read_recipe(recipe_file, settings))
+
+
+def test_random_numbers_of_an_epoch_depend_on_seed_process_and_epoch():
+    drawn = []
+    for seed, rank, epoch in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (2**32 - 1, 0, 0)]:
+        task = Mock(current_epoch=epoch, global_rank=rank, _trained=None)
+        task.settings.seed = seed
+        SeparationTask.on_train_epoch_start(task)
+        drawn.append(float(torch.rand(1)))
+    assert len(set(drawn)) == len(drawn)
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    ("effect", "error", "message"),
+    [
+        (InputError("cannot read x.bin"), InputError, r"^cannot read x\.bin$"),
+        (lambda *_: os._exit(9), ConfigError, "one of n_workers 1 was killed, mostly for want of"),
+    ],
+)
+def test_what_happens_in_a_worker_is_told_in_one_line(recipe_file, effect, error, message):
+    with patch.object(Shard, "values", side_effect=effect), pytest.raises(error, match=message):
+        run(recipe_file, "n_workers=1", "data.validation=[]")

@@ -469,6 +469,13 @@ def test_a_full_disk_is_an_output_error_and_what_was_finished_is_kept(tmp_path, 
     [
         ("", "is no index of shards .* remove the folder and prepare it anew"),
         ("[]", "is no index of shards"),
+        ("[" * 100_000, "is no index of shards"),
+        (
+            '{"sample_rate_hz": 8000, "sample_format": "int16", "is_complete": true, "tracks": ['
+            '{"name": "a", "key": "a", "facts": {}, "mixture": null, '
+            '"stems": {"bass": {"n_samples": 9, "shard": 0, "first_byte": -8}}}]}',
+            "a stem has 9 samples from byte -8 of shard 0 on",
+        ),
         ('{"format": 1}', "ShardIndex needs the field 'sample_rate_hz'"),
         (
             '{"sample_rate_hz": 8000, "sample_format": "int16", "is_complete": true, "format": 9}',
@@ -491,6 +498,15 @@ def test_a_folder_without_index_or_of_another_rate_is_refused_with_what_to_do(tm
     assert is_prepared(tmp_path / "out")
     with pytest.raises(InputError, match="holds samples at 8000 Hz, not at 44100; prepare another"):
         open_prepared(tmp_path / "out", sample_rate_hz=44_100)
+
+
+def test_names_that_are_no_text_and_of_two_lines_are_kept(tmp_path):
+    names = [os.fsdecode(b"b\xe4d"), "two\nlines"]
+    write_songs(tmp_path / "music", "a", "b")
+    for plain, name in zip(("a", "b"), names, strict=True):
+        (tmp_path / "music" / plain).rename(tmp_path / "music" / name)
+    prepare(tmp_path / "music", tmp_path / "out")
+    assert [track.name for track in open_prepared(tmp_path / "out")] == sorted(names)
 
 
 def test_tracks_of_one_name_are_both_there_and_one_that_is_named_twice_once(tmp_path):

@@ -235,7 +235,7 @@ def _prepared(
             f"{len(tracks) - len(partial)}; {len(partial)} lack stems, {n_own} of them have "
             "a mixture",
         ],
-        ["stored", f"{n_bytes / 1e6:.1f} MB in {folder}"],
+        ["stored", f"{n_bytes / 1e6:.1f} MB in {_shown(str(folder))}"],
     ]
     return aligned(facts, left=(0, 1))
 

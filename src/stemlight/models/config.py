@@ -93,6 +93,7 @@ class UNetConfig:
     tail_activation: Activation = "identity"
 
     def __post_init__(self) -> None:
+        self._check_counts()
         self._check_shape()
         self._check_kinds()
 
@@ -129,6 +130,14 @@ class UNetConfig:
             for levels in (self.halved_frames, self.halved_bins)
         )
         return frames, bins
+
+    def _check_counts(self) -> None:
+        names = ("n_sources", "n_planes", "n_tfc_layers", "n_latents", "key_dim", "embedding_dim")
+        counts = [(name, getattr(self, name)) for name in (*names, "bn_factor", "bins_per_fold")]
+        counts += [("features", width) for width in self.features]
+        for name, count in counts:
+            if count is not None and count < 1:
+                raise ConfigError(f"{name} must be at least 1, not {count}")
 
     def _check_shape(self) -> None:
         if self.n_blocks < 3 or self.n_blocks % 2 == 0:

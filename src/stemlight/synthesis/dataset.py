@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -12,6 +14,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stemlight.errors import OutputError, UsageError
+from stemlight.audio.wording import reason, shown
+from stemlight.errors import InputError, OutputError, UsageError
 from stemlight.synthesis.arrangement import draw_plan
-from stemlight.synthesis.licences import OWN, UNKNOWN
+from stemlight.synthesis.licences import OWN, UNKNOWN, Terms
 from stemlight.synthesis.material import Material
 from stemlight.synthesis.notes import SAMPLE_RATE_HZ, random_of
 from stemlight.synthesis.songs import Song, make_song
@@ -99,13 +103,14 @@ def write_songs(
 
     Raises:
         UsageError: the folder holds songs that were made from other material; no workers.
-        OutputError: something cannot be written.
+        InputError: a `song.json` in the folder is damaged, or a sound cannot be read.
+        OutputError: something cannot be written, or a process was killed.
     """
     if n_workers < 1:
         raise UsageError(f"workers must be at least 1, not {n_workers}")
     folders = [order.song_folder(index) for index in range(order.n_songs())]
-    missing = [index for index, folder in enumerate(folders) if not _is_complete(order, folder)]
     try:
+        missing = [index for index, folder in enumerate(folders) if not _is_complete(order, folder)]
         order.folder.mkdir(parents=True, exist_ok=True)
         n_done = len(folders) - len(missing)
         on_song(n_done, len(folders))
@@ -114,23 +119,38 @@ def write_songs(
             on_song(n_done, len(folders))
         _write_licences(order.folder)
     except OSError as error:
-        raise OutputError(f"{order.folder} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{shown(order.folder)} cannot be written: {reason(error)}") from error
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a process that made songs was killed, often for want of memory; run it again with "
+            "fewer workers, which goes on where it ended"
+        ) from error
     return folders
 
 
 def _is_complete(order: DatasetOrder, folder: Path) -> bool:
-    try:
-        facts = json.loads((folder / SONG_FILE).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    path = folder / SONG_FILE
+    if not path.exists():
         return False
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{folder / SONG_FILE} cannot be read: {error}") from error
-    if facts.get("origin") != order.origin:
+    origin, _ = _origin_and_terms(path)
+    if origin != order.origin:
         raise UsageError(
-            f"{folder} was made by another version, from other material or of other lengths "
-            f"({facts.get('origin')}, not {order.origin}); give another folder or remove it"
+            f"{shown(folder)} was made by another version, from other material or of other lengths "
+            f"({origin}, not {order.origin}); give another folder or remove it"
         )
     return True
+
+
+def _origin_and_terms(path: Path) -> tuple[str, dict[str, Terms]]:
+    """Read of a song what decides how it sounds, and the sounds that are in it."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return facts["origin"], {name: Terms(**of) for name, of in facts["material"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{shown(path)} is not what was written there ({error}); remove its folder, and the "
+            "song is made anew"
+        ) from error
 
 
 def _written(order: DatasetOrder, indices: list[int], n_workers: int) -> Iterator[int]:
@@ -142,15 +162,17 @@ def _written(order: DatasetOrder, indices: list[int], n_workers: int) -> Iterato
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, initializer=_start_worker) as pool:
-        waiting: set[Future[int]] = {pool.submit(_write_song, order, index) for index in indices}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        # No more than are being written, so that whoever stops waits for nothing else.
+        rest = iter(indices)
+        waiting: set[Future[int]] = set()
+        while True:
+            for index in itertools.islice(rest, n_workers - len(waiting)):
+                waiting.add(pool.submit(_write_song, order, index))
+            if not waiting:
+                return
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
 
 
 def _start_worker() -> None:
@@ -197,13 +219,16 @@ def _write_song(order: DatasetOrder, index: int) -> int:
 def _write_files(order: DatasetOrder, song: Song, folder: Path) -> None:
     for name, samples in song.stems.items():
         whole = np.round(samples.T * _FULL_SCALE).astype(np.int16)
+        flac = io.BytesIO()  # in memory: libsndfile does not say that a disk is full
         soundfile.write(
-            folder / f"{name}.flac",
+            flac,
             whole,
             SAMPLE_RATE_HZ,
+            format="FLAC",
             subtype="PCM_16",
             compression_level=_FLAC_EFFORT,
         )
+        (folder / f"{name}.flac").write_bytes(flac.getbuffer())
     terms = order.material.terms()
     facts: dict[str, Any] = dict(song.facts)
     facts["origin"] = order.origin
@@ -216,19 +241,18 @@ def _write_files(order: DatasetOrder, song: Song, folder: Path) -> None:
 
 def _write_licences(folder: Path) -> None:
     """Say which sounds all songs of a folder are made of, and their terms."""
-    songs: dict[tuple[str, str, str, str], int] = {}
-    paths = sorted(folder.glob(f"*/{SONG_FILE}"))
+    songs: dict[tuple[str, Terms], int] = {}
+    paths = sorted(folder.glob(f"synth-*/{SONG_FILE}"))
     for path in paths:
-        for name, terms in json.loads(path.read_text(encoding="utf-8"))["material"].items():
-            key = (name, terms["licence"], terms["author"], terms["package"])
-            songs[key] = songs.get(key, 0) + 1
+        for used in _origin_and_terms(path)[1].items():
+            songs[used] = songs.get(used, 0) + 1
     lines = [
         f"{len(paths)} generated songs. The compositions and what was synthesised without samples:",
         f"{OWN.licence}, {OWN.author}. Sounds that were used:",
         "",
         *(
-            f"{name}: {licence}; {author}; package {package or 'unknown'}; in {n} songs"
-            for (name, licence, author, package), n in sorted(songs.items())
+            f"{name}: {of.licence}; {of.author}; package {of.package or 'unknown'}; in {n} songs"
+            for (name, of), n in sorted(songs.items())
         ),
     ]
     partial = folder / f".{LICENCES_FILE}.{os.getpid()}"

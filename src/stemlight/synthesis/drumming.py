@@ -82,11 +82,12 @@ def draw_kit(random: Random, material: Material, plan: SongPlan) -> DrawnKit:
         if found:
             drawn.names.append(f"{' '.join(found)}: {name}")
             drawn.used.append(used)
-    if set(plan.genre.drums) & {"breaks", "hiphop"} and material.samples and random.random() < 0.3:
+    has_breaks = bool(set(plan.genre.drums) & {"breaks", "hiphop"})
+    if has_breaks and material.samples and material.has_loops and random.random() < 0.3:
         slices = sliced_loop(material.samples, random)
         drawn.kit |= {f"slice{index}": [piece] for index, piece in enumerate(slices)}
         drawn.n_slices = len(slices)
-        drawn.used.append("sonic-pi samples")
+        drawn.used.append("sonic-pi loops")
     return drawn
 
 

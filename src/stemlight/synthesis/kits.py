@@ -11,11 +11,13 @@ import numpy as np
 import soundfile
 import soxr
 
+from stemlight.audio.wording import shown
+from stemlight.errors import InputError
 from stemlight.synthesis.effects import Samples
 from stemlight.synthesis.notes import SAMPLE_RATE_HZ, Random, choose
 from stemlight.synthesis.soundfonts import strike_preset
 
-__all__ = ["Kit", "folder_kit", "font_kit", "load_sample", "sample_kit", "sliced_loop"]
+__all__ = ["Kit", "folder_kit", "font_kit", "load_sample", "read_kit", "sample_kit", "sliced_loop"]
 
 Kit = dict[str, list[Samples]]
 """Samples of each piece, soft to loud, each with a peak of 1 at the loudest."""
@@ -73,12 +75,23 @@ def _trimmed(samples: Samples) -> Samples:
 
 @functools.lru_cache(maxsize=600)
 def load_sample(path: Path) -> Samples:
-    """Read a sound as stereo of peak 1, without the silence around it."""
-    rows, rate_hz = soundfile.read(path, dtype="float32", always_2d=True, frames=6 * 48000)
+    """Read a sound as stereo of peak 1, without the silence around it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _trimmed(_stereo(path, max_frames=6 * 48000))
+
+
+def _stereo(path: Path, max_frames: int = -1) -> Samples:
+    try:
+        rows, rate_hz = soundfile.read(path, max_frames, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise InputError(f"{shown(path)} cannot be read: {error}") from error
     if rate_hz != SAMPLE_RATE_HZ:
         rows = soxr.resample(rows, rate_hz, SAMPLE_RATE_HZ)
     columns = (0, 1) if rows.shape[1] > 1 else (0, 0)
-    return _trimmed(np.ascontiguousarray(rows[:, columns].T))
+    return np.ascontiguousarray(rows[:, columns].T)
 
 
 @functools.lru_cache(maxsize=48)
@@ -96,9 +109,20 @@ def font_kit(path: Path, preset: tuple[int, int]) -> Kit:
 
 
 @functools.lru_cache(maxsize=16)
-def _instruments(folder: Path) -> dict[str, list[tuple[Path, ...]]]:
-    """Return the sample files of each piece in a kit of Hydrogen; layers soft to loud."""
-    root = ET.parse(folder / "drumkit.xml").getroot()
+def read_kit(folder: Path) -> dict[str, list[tuple[Path, ...]]]:
+    """Return the sample files of each piece in a kit of Hydrogen; layers soft to loud.
+
+    Raises:
+        InputError: its `drumkit.xml` cannot be read.
+    """
+    path = folder / "drumkit.xml"
+    try:
+        return _instruments(ET.parse(path).getroot(), folder)
+    except (OSError, ET.ParseError, ValueError) as error:  # ValueError: a limit is no number
+        raise InputError(f"{shown(path)} cannot be read as a drum kit: {error}") from error
+
+
+def _instruments(root: ET.Element, folder: Path) -> dict[str, list[tuple[Path, ...]]]:
     for element in root.iter():  # some files have a namespace, some none
         element.tag = element.tag.rsplit("}", 1)[-1]
     found: dict[str, list[tuple[Path, ...]]] = {}
@@ -116,7 +140,7 @@ def _instruments(folder: Path) -> dict[str, list[tuple[Path, ...]]]:
 def folder_kit(folder: Path, random: Random) -> Kit:
     """Take a kit of Hydrogen; where it has several of a piece, draw one."""
     kit: Kit = {}
-    for piece, instruments in _instruments(folder).items():
+    for piece, instruments in read_kit(folder).items():
         paths = choose(random, instruments)
         step = max(1, -(-len(paths) // 5))
         layers = [load_sample(path) for path in paths[::-step][::-1]]
@@ -166,10 +190,7 @@ def sliced_loop(folder: Path, random: Random) -> list[Samples]:
     if not names:
         return []
     name = choose(random, names)
-    rows, rate_hz = soundfile.read(folder / f"{name}.flac", dtype="float32", always_2d=True)
-    if rate_hz != SAMPLE_RATE_HZ:
-        rows = soxr.resample(rows, rate_hz, SAMPLE_RATE_HZ)
-    loop = np.ascontiguousarray(rows[:, [0, -1]].T)
+    loop = _stereo(folder / f"{name}.flac")
     loop /= np.abs(loop).max()
     n_slices = 2 * LOOPS[name]
     edges = np.linspace(0, loop.shape[1], n_slices + 1).astype(int)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from stemlight.audio.wording import reason, shown
 from stemlight.errors import InputError, UsageError
+from stemlight.synthesis.kits import read_kit
 from stemlight.synthesis.licences import (
+    LOOPS,
     SINGER,
     SONIC_PI,
     Terms,
@@ -50,8 +53,8 @@ class SoundFont:
 
     @property
     def is_general_midi(self) -> bool:
-        """Whether each of the melodic programs is there."""
-        return all((0, program) in self.presets for program in range(112))
+        """Whether each of the programs is there but the noises, the last eight."""
+        return all((0, program) in self.presets for program in range(120))
 
     @property
     def drum_presets(self) -> tuple[tuple[int, int], ...]:
@@ -77,6 +80,7 @@ class Material:
     fonts: tuple[SoundFont, ...] = ()
     kits: tuple[KitFolder, ...] = ()
     samples: Path | None = None
+    has_loops: bool = False  # those of the samples
     has_singer: bool = False
     missing: tuple[str, ...] = ()
 
@@ -90,6 +94,7 @@ class Material:
         named = {font.path.name: font.terms for font in self.fonts}
         named |= {kit.path.name: kit.terms for kit in self.kits}
         named |= {"sonic-pi samples": SONIC_PI} if self.samples else {}
+        named |= {"sonic-pi loops": LOOPS} if self.samples and self.has_loops else {}
         return named | ({"pysinsy voice": SINGER} if self.has_singer else {})
 
 
@@ -98,15 +103,19 @@ def find_material(folders: Sequence[Path] = (), *, permissive_only: bool = False
 
     Args:
         folders: more places with `.sf2` or `.sf3` files, or folders with a `drumkit.xml`.
-        permissive_only: leave out what is not under CC0 or MIT terms, as far as known.
+        permissive_only: leave out what is not under CC0 or MIT terms, as far as known, and recorded
+            loops.
 
     Raises:
         UsageError: one of `folders` is no folder; or nothing at all was found.
-        InputError: a soundfont in one of `folders` cannot be read.
+        InputError: a soundfont or a kit in one of `folders` cannot be read, or has a name that is
+            no text of one line.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder; give --soundfonts folders with .sf2 files")
+            raise UsageError(
+                f"{shown(folder)} is not a folder; give --soundfonts folders with .sf2 files"
+            )
     fonts = _fonts(folders)
     kits = [KitFolder(path, terms_of_kit(path)) for path in _kit_paths(folders)]
     samples = next((path for path in _existing(_SAMPLE_FOLDERS) if any(path.glob("*.flac"))), None)
@@ -133,6 +142,7 @@ def find_material(folders: Sequence[Path] = (), *, permissive_only: bool = False
         fonts=tuple(fonts),
         kits=tuple(kits),
         samples=samples,
+        has_loops=not permissive_only or LOOPS.is_permissive,
         has_singer=has_singer,
         missing=tuple(name for name, is_there in wanted.items() if not is_there),
     )
@@ -150,10 +160,13 @@ def _fonts(folders: Sequence[Path]) -> list[SoundFont]:
     found: dict[Path, SoundFont] = {}
     for folder in [*folders, *_existing(_FONT_FOLDERS)]:
         for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() not in (".sf2", ".sf3") or not path.is_file():
+                continue
             real = path.resolve()
-            if path.suffix.lower() not in (".sf2", ".sf3") or real in found or not real.is_file():
+            if real in found:
                 continue
             try:
+                _check_name(real)
                 presets = read_presets(real)
             except InputError:
                 if folder in folders:
@@ -164,9 +177,25 @@ def _fonts(folders: Sequence[Path]) -> list[SoundFont]:
 
 
 def _kit_paths(folders: Sequence[Path]) -> list[Path]:
-    places = [*folders, *_existing(_KIT_FOLDERS)]
-    found = {xml.parent.resolve() for place in places for xml in place.rglob("drumkit.xml")}
-    return sorted(found, key=lambda path: path.name)
+    """Find kits that can be read; sorted by name, and by place where two have one name."""
+    found: set[Path] = set()
+    for folder in [*folders, *_existing(_KIT_FOLDERS)]:
+        for path in (xml.parent.resolve() for xml in folder.rglob("drumkit.xml")):
+            try:
+                _check_name(path)
+                read_kit(path)
+            except InputError:
+                if folder in folders:
+                    raise
+                continue
+            found.add(path)
+    return sorted(found, key=lambda path: (path.name, path))
+
+
+def _check_name(path: Path) -> None:
+    """Refuse what libraries cannot open, or a list of what was used cannot hold."""
+    if not str(path).isprintable():
+        raise InputError(f"{shown(path)} has line breaks or no text in its name; rename it")
 
 
 def read_presets(path: Path) -> dict[tuple[int, int], str]:
@@ -179,7 +208,8 @@ def read_presets(path: Path) -> dict[tuple[int, int], str]:
         with path.open("rb") as file:
             return _read_presets(file)
     except (OSError, struct.error, _NoSoundFontError) as error:
-        raise InputError(f"{path} cannot be read as a soundfont: {error}") from error
+        why = reason(error) if isinstance(error, OSError) else error
+        raise InputError(f"{shown(path)} cannot be read as a soundfont: {why}") from error
 
 
 class _NoSoundFontError(Exception):

@@ -22,7 +22,7 @@ class Role:
     synth_share: float = 0.0  # how often the synthesiser plays although there are soundfonts
     lowest: tuple[int, int] = (48, 60)
     n_notes: tuple[int, int] = (3, 4)
-    chain: str = "keys"  # how it is processed, see `stemlight.synthesis.mixing`
+    chain: str = "keys"  # how it is processed, see `stemlight.synthesis.chains`
     doubled: float = 0.0  # how often it is recorded twice, left and right
     gain_db: float = 0.0
 

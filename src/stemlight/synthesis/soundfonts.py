@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stemlight.errors import MissingExtraError
+from stemlight.audio.wording import shown
+from stemlight.errors import InputError, MissingExtraError
 from stemlight.synthesis.effects import Samples
 from stemlight.synthesis.notes import SAMPLE_RATE_HZ, TimedNote
 
@@ -30,7 +31,10 @@ def _font(path: Path) -> Any:
             "soundfonts need tinysoundfont, which is not installed; "
             "run: pip install --no-deps tinysoundfont"
         ) from error
-    font = engine.SoundFont(str(path))
+    try:
+        font = engine.SoundFont(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{shown(path)} cannot be played as a soundfont: {error}") from error
     font.set_output(engine.OutputMode.StereoInterleaved, SAMPLE_RATE_HZ, 0.0)
     font.set_max_voices(_MAX_VOICES)
     return font

@@ -42,7 +42,8 @@ def find_tracks(
 
     `renamed` maps file stems to source names, for material that is named otherwise: with
     `{"guitar": "other"}` the file `guitar.ogg` serves as `other`. Where a `stems.yaml` speaks of a
-    folder, it alone does, and what lies below the folder belongs to its track.
+    folder, it alone does, and what lies below the folder belongs to its track. Hidden files and
+    folders, whose names begin with a dot, are no tracks.
 
     `on_refused` is told of a folder that cannot be read or whose `stems.yaml` is wrong; if it
     returns, the search goes on.
@@ -52,12 +53,12 @@ def find_tracks(
         MissingExtraError: there is a `stems.yaml`, and PyYAML is not installed.
     """
     if not root.is_dir():
-        raise InputError(f"{root} is not a folder; give a folder of tracks with stems")
+        raise InputError(f"{shown(root)} is not a folder; give a folder of tracks with stems")
     search = _Search(root, tuple(sources), renamed or {}, on_refused)
     tracks = sorted(search.tracks(), key=lambda track: track.name)
     if not tracks:
         raise InputError(
-            f"{root} holds no tracks; expected *{_STEM_MP4_SUFFIX} files, folders with "
+            f"{shown(root)} holds no tracks; expected *{_STEM_MP4_SUFFIX} files, folders with "
             f"{', '.join(sorted(search.stem_of_file))} as audio files, or a {STEMS_YAML} that "
             "names their files"
         )
@@ -83,8 +84,8 @@ class _Search:
     def tracks(self) -> Iterator[TrackFiles]:
         for directory, folders, names in os.walk(self.root, onerror=self._refuse):
             folder = Path(directory)
-            folders.sort()
-            files = sorted(folder / name for name in names)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            files = sorted(folder / name for name in names if not name.startswith("."))
             try:
                 mapped = self._mapped(folder, has_own=STEMS_YAML in names)
             except InputError as error:

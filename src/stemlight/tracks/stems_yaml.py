@@ -198,7 +198,7 @@ def _matches(folder: Path, name: str) -> list[Path]:
             path
             for path in folder.glob(name)
             if path.suffix.lower() in AUDIO_SUFFIXES
-            and not path.name.startswith(".")
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and path.is_file()
         )
     except OSError as error:  # a name that is too long, for example

@@ -95,10 +95,12 @@ class History(Callback):
         self._trained_seconds = 0.0
         self._first_step = 0
         self._waited_before = 0.0
+        self._is_measured = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to measure."""
         self._losses = []
+        self._is_measured = False
         self._first_step = trainer.global_step
         self._waited_before = self._waited(trainer)
         self._start_seconds = perf_counter()
@@ -126,7 +128,7 @@ class History(Callback):
         """Write a line and tell another; a resumed run first ends an epoch of which all is told."""
         if not self._losses:
             return
-        if "validation/loss" not in trainer.callback_metrics:
+        if not self._is_measured:
             self._measure_steps()
         loss = torch.stack(self._losses).mean()
         if trainer.world_size > 1:
@@ -152,6 +154,7 @@ class History(Callback):
         self.report(self._told(line))
 
     def _measure_steps(self) -> None:
+        self._is_measured = True
         if torch.cuda.is_available():
             torch.cuda.synchronize()
             self._trained_seconds = perf_counter() - self._start_seconds

@@ -32,7 +32,7 @@ from stemlight.weights.checkpoints import (
     read_training_checkpoint,
 )
 
-__all__ = ["model_to_train", "restrict_training"]
+__all__ = ["different_fields", "model_to_train", "restrict_training"]
 
 _FREE = ("chunk", "output_gain")  # how a model is used, not what its weights are
 _DEFAULT_RANK = 8
@@ -129,15 +129,20 @@ def _trained_model(recipe: Recipe, origin: str) -> SpectrogramModel:
 
 
 def _refuse_other_network(origin: str, found: ModelConfig, wanted: ModelConfig) -> None:
-    ours, theirs = _flat(to_mapping(wanted)), _flat(to_mapping(found))
-    different = [name for name, value in theirs.items() if ours[name] != value]
+    different = different_fields(found, wanted)
     if different:
-        name = different[0]
+        name, theirs, ours = different[0]
         more = f" and {len(different) - 1} more" if len(different) > 1 else ""
         raise ConfigError(
-            f"start_from {origin!r} has {name} {_shown(theirs[name])} but the recipe "
-            f"{_shown(ours[name])}{more}; give the recipe its preset and arguments"
+            f"start_from {origin!r} has {name} {_shown(theirs)} but the recipe "
+            f"{_shown(ours)}{more}; give the recipe its preset and arguments"
         )
+
+
+def different_fields(found: ModelConfig, wanted: ModelConfig) -> list[tuple[str, Any, Any]]:
+    """Return the fields, with both values, that make weights of one no weights of the other."""
+    ours, theirs = _flat(to_mapping(wanted)), _flat(to_mapping(found))
+    return [(name, value, ours[name]) for name, value in theirs.items() if ours[name] != value]
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -57,7 +57,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for name in _TERMS:
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"loss.{name} must be at least 0, not {getattr(self, name)}")
         if not any(getattr(self, name) for name in _TERMS):
             raise ConfigError(f"loss needs a term of more than 0: {', '.join(_TERMS)}")
@@ -70,7 +70,7 @@ class LossConfig:
                 f"loss.n_ffts must be multiples of 4, at least one, not {list(self.n_ffts)}"
             )
         for name, weight in self.source_weights.items():
-            if weight < 0:
+            if not 0 <= weight < math.inf:
                 raise ConfigError(f"loss.source_weights.{name} must be at least 0, not {weight}")
 
     def weights_of(self, sources: Sequence[str]) -> list[float]:

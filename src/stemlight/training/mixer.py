@@ -55,6 +55,10 @@ class MixerTraining:
         for name in ("n_epochs", "batch_size", "chunk_samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ConfigError(f"learning_rate must be more than 0, not {self.learning_rate}")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must lie in 0..{2**32 - 1}, not {self.seed}")
         if not 0 <= 2 * self.trim_samples < self.chunk_samples:
             raise ConfigError(
                 f"trim_samples must lie in 0..{(self.chunk_samples - 1) // 2} for chunk_samples "

@@ -163,7 +163,8 @@ class RandomMixtures(Dataset[TrainingExample]):
         excerpts = {cut[0].source: self.augmentation.excerpt(*cut, draws) for cut in cuts}
         if draws["silence"].random() < config.silenced_share:
             known = [source for source in excerpts if source in self.sources]
-            excerpts[known[draws["silence"].integers(len(known))]][:] = 0
+            if known:  # not where the accompaniment is made of sources that nobody asked for
+                excerpts[known[draws["silence"].integers(len(known))]][:] = 0
         return self._example(excerpts, draws)
 
     def _one_song(self, songs: Pool[_Song], draws: Draws) -> list[_Cut]:

@@ -12,9 +12,17 @@ from torch import Tensor, nn
 
 from stemlight.errors import ConfigError
 
-__all__ = ["Muon", "OptimizerConfig", "Patience", "learning_rate_factor", "make_optimizer"]
+__all__ = [
+    "Muon",
+    "OptimizerConfig",
+    "Patience",
+    "kept_of_optimizer",
+    "learning_rate_factor",
+    "make_optimizer",
+]
 
 _MUON_MOMENTUM = 0.95
+_KEPT = ("kind", "learning_rate", "weight_decay", "betas", "momentum")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +58,22 @@ class OptimizerConfig:
     """Of plateau: by what the rate falls."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ConfigError(
                 f"optimizer.learning_rate must be more than 0, not {self.learning_rate}"
             )
-        if self.clip_norm is not None and self.clip_norm <= 0:
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"optimizer.weight_decay must be at least 0, not {self.weight_decay}")
+        for name, memories in (("betas", self.betas), ("momentum", (self.momentum or 0.0,))):
+            if not all(0 <= memory < 1 for memory in memories):
+                given = ", ".join(map(str, memories))
+                raise ConfigError(f"optimizer.{name} must be at least 0 and below 1, not {given}")
+        for name in ("decay_from", "final_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"optimizer.{name} must lie in 0..1, not {getattr(self, name)}")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"optimizer.warmup_steps must be at least 0, not {self.warmup_steps}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
             raise ConfigError(
                 f"optimizer.clip_norm must be more than 0, or null for none, not {self.clip_norm}"
             )
@@ -67,6 +86,11 @@ class OptimizerConfig:
                 "optimizer.plateau_patience must be at least 1 and plateau_factor between 0 and 1, "
                 f"not {self.plateau_patience} and {self.plateau_factor}"
             )
+
+
+def kept_of_optimizer(config: OptimizerConfig) -> dict[str, Any]:
+    """Return the fields that resumed runs take from their checkpoint, whatever they are told."""
+    return {name: getattr(config, name) for name in _KEPT}
 
 
 def learning_rate_factor(step: int, n_steps: int, config: OptimizerConfig) -> float:

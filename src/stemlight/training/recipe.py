@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = [
     "read_recipe",
 ]
 
+_SEEDS = 2**32
+
 Trained = Literal["all", "conditioning", "new-sources", "low-rank"]
 """Which weights are trained. conditioning: the embedding and what makes modulations of it;
 new-sources: the rows of the embedding of new sources alone; low-rank: a small update of every
@@ -50,7 +53,7 @@ class TrackFolder:
     """How many times as often its tracks are drawn as others of their length."""
 
     def __post_init__(self) -> None:
-        if self.weight <= 0:
+        if not 0 < self.weight < math.inf:
             raise ConfigError(
                 f"the weight of {self.path} must be more than 0, not {self.weight}; leave a folder "
                 "out that is not wanted"
@@ -165,6 +168,12 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("n_steps", "steps_per_epoch", "batch_size", "train_frames", "accumulate"):
             _at_least_one(f"recipe.{name}", getattr(self, name))
+        if not self.name:
+            raise ConfigError("recipe.name must not be empty: it is that of the run's folder")
+        if self.n_workers < 0:
+            raise ConfigError(f"recipe.n_workers must be at least 0, not {self.n_workers}")
+        if not 0 <= self.seed < _SEEDS:
+            raise ConfigError(f"recipe.seed must lie in 0..{_SEEDS - 1}, not {self.seed}")
         if self.n_steps % self.steps_per_epoch:
             raise ConfigError(
                 f"n_steps {self.n_steps} must be a multiple of steps_per_epoch "

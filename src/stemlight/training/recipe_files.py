@@ -51,7 +51,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     what = f"{path}, the {_BASE} of {above[-1].name}," if above else str(path)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _loader(path.parent))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: the 45th of a month
         reason = str(error).replace("\n", " ")
         raise ConfigError(f"{what} is no readable recipe: {reason}") from error
     if not isinstance(content, Mapping):
@@ -80,7 +80,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         raise ConfigError(f"--set needs key=value, for example n_steps=1000; got {setting!r}")
     try:
         nested: Any = _number(yaml.safe_load(value))
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"--set {setting!r} has a value that is no YAML; quote it") from error
     for part in reversed(key.split(".")):
         nested = {part: nested}

@@ -30,9 +30,11 @@ from stemlight.training.callbacks import (
     checkpoint_callbacks,
 )
 from stemlight.training.data import FoundTrack, RecipeTracks, ValidationTracks, mixed_sources
+from stemlight.training.endings import told_endings
 from stemlight.training.finetuning import model_to_train, restrict_training
 from stemlight.training.mixing import RandomMixtures
 from stemlight.training.recipe import HardwareConfig, Recipe
+from stemlight.training.resuming import refuse_other_run
 from stemlight.training.sharding import ShardedTask, refuse_unsharded, sharding_strategy
 from stemlight.training.synced_norms import synchronise_norms
 from stemlight.training.task import SeparationTask, Settings
@@ -54,8 +56,11 @@ def train(
 
     Raises:
         InputError: there is nothing to resume, or tracks are missing.
-        ConfigError: a run of this name exists and `resume` is not set; or the recipe asks for what
-            its network, its data or the machine cannot do.
+        ConfigError: a run of this name exists and `resume` is not set, or it was begun with
+            another recipe; or the recipe asks for what its network, its data or the machine
+            cannot do.
+        WeightsError: the checkpoint to resume from is damaged.
+        OutputError: the run's files cannot be written.
     """
     folder = Path(recipe.output) / recipe.name
     checkpoint = folder / LAST_CHECKPOINT
@@ -65,13 +70,20 @@ def train(
         raise ConfigError(
             f"{checkpoint} exists; add --resume to go on with it, or choose another name"
         )
+    if resume:
+        refuse_other_run(checkpoint, recipe)
     recipe = replace(recipe, hardware=_present_hardware(recipe.hardware))
     if recipe.hardware.strategy == "fsdp":
         refuse_unsharded(recipe)
     _share_of_batches(recipe, lambda: 0)  # refused before processes are started
     config = recipe.model_config()
-    data = _Data.load(recipe, config, report)
-    with _rounding(recipe.hardware), warnings.catch_warnings():
+    _refuse_window(recipe, config)
+    with (
+        told_endings(recipe, folder),
+        _rounding(recipe.hardware),
+        warnings.catch_warnings(),
+    ):
+        data = _Data.load(recipe, config, report)
         # Lightning warns of few workers, few steps, its own deprecations and folders that exist.
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", "FSDP2-wrapped module")
@@ -79,7 +91,7 @@ def train(
             _task(recipe, config),
             datamodule=_DataModule(data, recipe),
             ckpt_path=checkpoint if resume else None,
-            weights_only=False,
+            weights_only=True,  # a checkpoint must not run code
         )
     return checkpoint
 
@@ -112,6 +124,7 @@ def _task(recipe: Recipe, config: ModelConfig) -> SeparationTask:
         compiled=hardware.compile,
         # Fused, Adam undoes the scale of gradients itself, after they would have been clipped.
         fused=on_gpu and recipe.precision != "16-mixed",
+        seed=recipe.seed,
     )
     kind = ShardedTask if hardware.strategy == "fsdp" else SeparationTask
     return kind(
@@ -122,6 +135,24 @@ def _task(recipe: Recipe, config: ModelConfig) -> SeparationTask:
         trained=trained,
         facts={"preset": recipe.preset, "arguments": recipe.model_arguments},
     )
+
+
+def _refuse_window(recipe: Recipe, config: ModelConfig) -> None:
+    """Refuse mixtures that the network cannot halve, or that are too short for a transform."""
+    multiple, n_frames = config.network.frame_multiple, recipe.train_frames
+    if n_frames % multiple:
+        raise ConfigError(f"train_frames must be a multiple of {multiple}, not {n_frames}")
+    n_ffts = [config.stft.n_fft] if config.stft.centered else []
+    if recipe.loss.resolutions:
+        n_ffts += recipe.loss.n_ffts
+    window_samples = config.stft.window_samples(n_frames)
+    longest = max(n_ffts, default=0)
+    # Signals are reflected at their ends, by half a frame.
+    if longest // 2 >= window_samples:
+        raise ConfigError(
+            f"train_frames {n_frames} gives {window_samples} samples, too few for an n_fft of "
+            f"{longest}; make it larger"
+        )
 
 
 # The machine

@@ -53,6 +53,13 @@ class StoredStem:
     first_byte: int = 0
     scale: float = 1.0  # what is stored, times this, are the samples
 
+    def __post_init__(self) -> None:
+        if min(self.n_samples, self.first_byte, self.shard or 0) < 0:
+            raise ConfigError(
+                f"a stem has {self.n_samples} samples from byte {self.first_byte} of shard "
+                f"{self.shard} on, and none of these may be negative"
+            )
+
     @property
     def n_bytes(self) -> int:
         """What it takes of its shard."""
@@ -126,7 +133,7 @@ def read_index(folder: Path) -> ShardIndex:
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {shown(path)}: {reason(error)}") from error
-    except (ValueError, ConfigError) as error:
+    except (ValueError, RecursionError, ConfigError) as error:
         raise InputError(
             f"{shown(path)} is no index of shards ({error}); remove the folder and prepare it anew"
         ) from error
@@ -139,7 +146,8 @@ def write_index(folder: Path, index: ShardIndex) -> None:
         OutputError: it cannot be written.
     """
     part = folder / f".{INDEX_FILE}.part"
-    text = json.dumps(to_mapping(index), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Escaped, because names of tracks may hold bytes that are no text (lone surrogates).
+    text = json.dumps(to_mapping(index), indent=1, allow_nan=False) + "\n"
     try:
         with part.open("w", encoding="utf-8") as file:
             file.write(text)

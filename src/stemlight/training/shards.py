@@ -121,8 +121,8 @@ def open_prepared(folder: Path, *, sample_rate_hz: int | None = None) -> list[Tr
         path = shard_path(folder, number)
         if not path.is_file() or path.stat().st_size < n_bytes:
             raise InputError(
-                f"{shown(path)} is not there, or shorter than the index says; prepare {folder} "
-                "again, which does what is missing"
+                f"{shown(path)} is not there, or shorter than the index says; prepare "
+                f"{shown(folder)} again, which does what is missing"
             )
         shards[number] = Shard(path)
 

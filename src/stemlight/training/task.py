@@ -20,6 +20,7 @@ from stemlight.training.losses import LossConfig, SeparationLoss, Truth
 from stemlight.training.optimizers import (
     OptimizerConfig,
     Patience,
+    kept_of_optimizer,
     learning_rate_factor,
     make_optimizer,
 )
@@ -30,6 +31,7 @@ Separate = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 _STATE = "stemlight"
 _RANK_STRIDE = 1_000_000  # more epochs than any run has
+_SEED_STRIDE = 100_003  # and more processes
 
 
 class ValidationTrack(NamedTuple):
@@ -55,6 +57,8 @@ class Settings(NamedTuple):
     """Of the windows in which the loss of a validation track is computed."""
     compiled: bool = False
     fused: bool = False
+    seed: int = 0
+    """Of dropout."""
 
 
 class SeparationTask(pl.LightningModule):
@@ -108,8 +112,10 @@ class SeparationTask(pl.LightningModule):
         self._stop_if_exhausted()
 
     def on_train_epoch_start(self) -> None:
-        """Make an epoch's random numbers depend on the epoch alone, so that runs resume exactly."""
-        torch.manual_seed(self.current_epoch + _RANK_STRIDE * self.global_rank)
+        """Make an epoch's random numbers depend on seed and epoch, so that runs resume exactly."""
+        process = self.global_rank + _SEED_STRIDE * self.settings.seed
+        number = self.current_epoch + _RANK_STRIDE * process
+        torch.manual_seed(number % 2**63)
         if self._trained is None:
             self.train()
             return
@@ -238,6 +244,7 @@ class SeparationTask(pl.LightningModule):
         """Add the facts, and how patient the run still is."""
         checkpoint[_STATE] = {
             "facts": self.facts,
+            "optimizer": kept_of_optimizer(self.settings.optimizer),
             "patience": self._patience.state_dict(),
             "plateau": self._plateau.state_dict(),
             "plateau_factor": self._plateau_factor,
