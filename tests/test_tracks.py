@@ -53,6 +53,18 @@ def test_renamed_material_serves_under_the_new_name_only(tmp_path):
     np.testing.assert_allclose(track.read(SOURCES, 44_100)[1]["other"], guitar, atol=1e-7)
 
 
+def test_two_files_of_one_stem_are_refused_and_the_others_found(tmp_path):
+    for name in ("good/vocals.wav", "twice/vocals.wav", "twice/Vocals.flac"):
+        write(tmp_path / name, 100)
+    message = r"twice has both Vocals.flac and vocals.wav for vocals; remove one, or say in stems.y"
+    with pytest.raises(InputError, match=message):
+        find_tracks(tmp_path, sources=["vocals"])
+    refused = []
+    (track,) = find_tracks(tmp_path, sources=["vocals"], on_refused=refused.append)
+    assert track.name == "good"
+    assert len(refused) == 1
+
+
 def test_tracks_are_found_at_any_depth_and_sorted(tmp_path):
     for name in ("b/two", "a/one", "three"):
         write(tmp_path / name / "bass.flac", 100)

@@ -88,6 +88,7 @@ class _Search:
             files = sorted(folder / name for name in names if not name.startswith("."))
             try:
                 mapped = self._mapped(folder, has_own=STEMS_YAML in names)
+                named = {} if mapped else self._named(files)
             except InputError as error:
                 self.on_refused(error)
                 folders.clear()
@@ -96,7 +97,7 @@ class _Search:
                 folders.clear()  # what lies below are its parts
             else:
                 yield from map(_stem_mp4, filter(_is_stem_mp4, files))
-                mapped = [(_name_of(folder), self._named(files))]
+                mapped = [(_name_of(folder), named)]
             for name, stems in mapped:
                 if track := self._track(name, stems):
                     yield track
@@ -112,17 +113,22 @@ class _Search:
         return [(_name_of(folder), stems)] if stems else []
 
     def _named(self, files: list[Path]) -> dict[str, StemSource]:
-        by_name = {
-            path.stem.lower(): path for path in files if path.suffix.lower() in AUDIO_SUFFIXES
-        }
         names = dict(self.stem_of_file)
         if self.has_own_mixtures:
             names[MIXTURE] = MIXTURE
-        return {
-            names[name]: StemSource(files=(SoundFile(path=path),))
-            for name, path in by_name.items()
-            if name in names
-        }
+        found: dict[str, Path] = {}
+        for path in files:
+            stem = names.get(path.stem.lower())
+            if stem is None or path.suffix.lower() not in AUDIO_SUFFIXES:
+                continue
+            if stem in found:
+                raise InputError(
+                    f"{shown(path.parent)} has both {shown(found[stem].name)} and "
+                    f"{shown(path.name)} for {stem}; remove one, or say in {STEMS_YAML} which to "
+                    "take"
+                )
+            found[stem] = path
+        return {stem: StemSource(files=(SoundFile(path=path),)) for stem, path in found.items()}
 
     def _track(self, name: str, stems: dict[str, StemSource]) -> TrackFiles | None:
         mixture = stems.pop(MIXTURE, None)

@@ -181,7 +181,9 @@ class SeparationTask(pl.LightningModule):
 
     def validation_step(self, track: ValidationTrack) -> None:
         """Separate a whole track and keep its score."""
-        estimates = self.separate(track.mixture)
+        # In float32, as users do, whatever training computes in.
+        with torch.autocast(self.device.type, enabled=False):
+            estimates = self.separate(track.mixture)
         score = score_track(track.name, track.references, estimates)
         self._tracks.append((track.number, score, self._track_loss(track.references, estimates)))
 
