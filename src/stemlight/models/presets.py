@@ -105,6 +105,25 @@ def _tfc_tdf_v2(source: str, n_fft: int) -> ModelConfig:
     )
 
 
+def _stemlight(**network: Any) -> ModelConfig:
+    """Configure one of our networks: four levels, all bins but the topmost."""
+    return ModelConfig(
+        stft=StftConfig(n_fft=4096, hop_samples=HOP_SAMPLES, kept_bins=2048),
+        network=UNetConfig(
+            n_blocks=9,
+            n_tfc_layers=2,
+            transformation="lightsaft",
+            n_latents=8,
+            key_dim=16,
+            embedding_dim=32,
+            modulation="gpocm",
+            merge_skip="multiply",
+            **network,
+        ),
+        chunk=_chunk(256, 4096, 4096),
+    )
+
+
 _LISTENING = {"query_listens": True, "key_listens": True}
 _TDC_17: Mapping[str, Any] = {
     "n_blocks": 17,
@@ -117,44 +136,20 @@ _V1_17: Mapping[str, Any] = {"n_blocks": 17, "features": (24,), "halved_frames":
 
 PRESETS: Mapping[str, ModelConfig] = {
     # Ours: LightSAFT+ on folded bins with one gain for each channel and bin.
-    "stemlight-small": ModelConfig(
-        stft=StftConfig(n_fft=4096, hop_samples=HOP_SAMPLES, kept_bins=2048),
-        network=UNetConfig(
-            n_blocks=9,
-            features=(24, 32, 48, 64, 64),
-            n_tfc_layers=2,
-            transformation="lightsaft",
-            n_latents=8,
-            key_dim=16,
-            embedding_dim=32,
-            modulation="gpocm",
-            bn_factor=32,
-            head="folded",
-            bins_per_fold=8,
-            merge_skip="multiply",
-            estimate="gain",
-        ),
-        chunk=_chunk(256, 4096, 4096),
+    "stemlight-small": _stemlight(
+        features=(24, 32, 48, 64, 64),
+        bn_factor=32,
+        head="folded",
+        bins_per_fold=8,
+        estimate="gain",
     ),
     # The same on bands that widen with frequency, with a matrix between the channels for each bin.
-    "stemlight-bands": ModelConfig(
-        stft=StftConfig(n_fft=4096, hop_samples=HOP_SAMPLES, kept_bins=2048),
-        network=UNetConfig(
-            n_blocks=9,
-            features=(32, 48, 64, 96, 128),
-            n_tfc_layers=2,
-            transformation="lightsaft",
-            n_latents=8,
-            key_dim=16,
-            embedding_dim=32,
-            modulation="gpocm",
-            bn_factor=8,
-            head="bands",
-            bands=((32, 4), (48, 8), (48, 32)),
-            merge_skip="multiply",
-            estimate="matrix",
-        ),
-        chunk=_chunk(256, 4096, 4096),
+    "stemlight-bands": _stemlight(
+        features=(32, 48, 64, 96, 128),
+        bn_factor=8,
+        head="bands",
+        bands=((32, 4), (48, 8), (48, 32)),
+        estimate="matrix",
     ),
     # TFC-TDF-U-Net v1 and the networks that its paper compares: dedicated to one source.
     "tdc-17": ModelConfig(
