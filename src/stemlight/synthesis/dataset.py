@@ -247,11 +247,11 @@ def _write_licences(folder: Path) -> None:
         for used in _origin_and_terms(path)[1].items():
             songs[used] = songs.get(used, 0) + 1
     lines = [
-        f"{len(paths)} generated songs. The compositions and what was synthesised without samples:",
+        f"Generated songs: {len(paths)}. Compositions and what was synthesised without samples:",
         f"{OWN.licence}, {OWN.author}. Sounds that were used:",
         "",
         *(
-            f"{name}: {of.licence}; {of.author}; package {of.package or 'unknown'}; in {n} songs"
+            f"{name}: {of.licence}; {of.author}; package {of.package or 'unknown'}; songs: {n}"
             for (name, of), n in sorted(songs.items())
         ),
     ]
