@@ -111,8 +111,8 @@ class FoldedTail(nn.Module):
 class BandHead(nn.Module):
     """What `FoldedHead` sees, with narrow bands where music is dense and wide ones above.
 
-    Every band has weights of its own. `bands` are groups, from low to high, of some number of bands
-    with the same number of bins.
+    `bands` are groups, from low to high, of some number of bands with the same number of bins. A
+    group shares its weights, because voices move through its bands; each band has its own offsets.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class BandHead(nn.Module):
         self.bin_scale = nn.Parameter(torch.ones(n_bins))
         self.bin_offset = nn.Parameter(torch.zeros(n_bins))
         self.mixes = nn.ModuleList(
-            _EachBand(n_bands, 4 * width, n_features) for n_bands, width in bands
+            _BandGroup(n_bands, 4 * width, n_features) for n_bands, width in bands
         )
         self.norm = nn.Sequential(make_norm("batch", n_features), make_activation(activation))
 
@@ -150,7 +150,7 @@ class BandTail(nn.Module):
         super().__init__()
         self.bands = tuple(bands)
         self.mixes = nn.ModuleList(
-            _EachBand(n_bands, n_features, n_outputs * width) for n_bands, width in bands
+            _BandGroup(n_bands, n_features, n_outputs * width) for n_bands, width in bands
         )
 
     def forward(
@@ -174,14 +174,14 @@ def n_bins_of(bands: Iterable[tuple[int, int]]) -> int:
     return sum(n_bands * width for n_bands, width in bands)
 
 
-class _EachBand(nn.Module):
-    """A fully connected layer for each band."""
+class _BandGroup(nn.Module):
+    """A fully connected layer that the bands of a group share, but for their offsets."""
 
     def __init__(self, n_bands: int, n_in: int, n_out: int) -> None:
         super().__init__()
         self.n_bands = n_bands
         bound = 1 / math.sqrt(n_in)  # as PyTorch's linear layers begin
-        self.weight = nn.Parameter(torch.empty(n_bands, n_in, n_out).uniform_(-bound, bound))
+        self.weight = nn.Parameter(torch.empty(n_in, n_out).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_bands, 1, n_out).uniform_(-bound, bound))
 
     def forward(
