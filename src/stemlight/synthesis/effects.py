@@ -9,6 +9,7 @@ import scipy.fft
 import scipy.ndimage
 import scipy.signal
 
+from stemlight.audio import biquads
 from stemlight.shapes import Float32
 from stemlight.synthesis.notes import SAMPLE_RATE_HZ, Random, choose
 
@@ -62,34 +63,14 @@ def convolve(signal: Samples, response: np.ndarray) -> Samples:
 
 
 def peaking(frequency_hz: float, gain_db: float, q: float) -> Sections:
-    """Return a bell, after the cookbook of R. Bristow-Johnson."""
-    gain = 10 ** (gain_db / 40)
-    omega = 2 * np.pi * min(frequency_hz, 0.45 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
-    alpha, cosine = np.sin(omega) / (2 * q), np.cos(omega)
-    b = [1 + alpha * gain, -2 * cosine, 1 - alpha * gain]
-    a = [1 + alpha / gain, -2 * cosine, 1 - alpha / gain]
-    return np.array([[*b, *a]]) / a[0]
+    """Return a bell."""
+    cycles_per_sample = min(frequency_hz / SAMPLE_RATE_HZ, 0.45)
+    return biquads.bell(cycles_per_sample, gain_db, q)[np.newaxis]
 
 
 def shelf(frequency_hz: float, gain_db: float, kind: Literal["low", "high"]) -> Sections:
-    """Return a shelf of slope 1, after the cookbook of R. Bristow-Johnson."""
-    gain = 10 ** (gain_db / 40)
-    omega = 2 * np.pi * frequency_hz / SAMPLE_RATE_HZ
-    sign = 1 if kind == "low" else -1
-    cosine = sign * np.cos(omega)
-    root = 2 * np.sqrt(gain) * np.sin(omega) / np.sqrt(2)
-    plus, minus = gain + 1, gain - 1
-    b = [
-        gain * (plus - minus * cosine + root),
-        sign * 2 * gain * (minus - plus * cosine),
-        gain * (plus - minus * cosine - root),
-    ]
-    a = [
-        plus + minus * cosine + root,
-        sign * -2 * (minus + plus * cosine),
-        plus + minus * cosine - root,
-    ]
-    return np.array([[*b, *a]]) / a[0]
+    """Return a shelf of slope 1."""
+    return biquads.shelf(frequency_hz / SAMPLE_RATE_HZ, gain_db, kind)[np.newaxis]
 
 
 def passing(frequency_hz: float, kind: Literal["lowpass", "highpass"], order: int = 2) -> Sections:

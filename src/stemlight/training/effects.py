@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from scipy import signal
 
-from stemlight.shapes import Float, Float32
+from stemlight.audio.biquads import bell, shelf
+from stemlight.shapes import Float32
 
 __all__ = ["change_speed", "equalise", "reverberate"]
 
-_LOW_SHELF_HZ = (60.0, 300.0)
-_HIGH_SHELF_HZ = (2500.0, 9000.0)
+_SHELF_HZ = {"low": (60.0, 300.0), "high": (2500.0, 9000.0)}
 _BELLS_HZ = (100.0, 8000.0)
 _BELL_QUALITY = (0.5, 2.0)
-_SHELF_QUALITY = 0.707
 _HIGHEST = 0.45  # cycles per sample
 
 _PREDELAY_SECONDS = (0.003, 0.03)
@@ -29,60 +30,20 @@ def equalise(
     generator: np.random.Generator,
 ) -> Float32[np.ndarray, "2 samples"]:
     """Filter with a low or high shelf and one or two bells, and keep the energy."""
-    is_high = generator.random() < 0.5
-    shelf_hz = _log_uniform(generator, *(_HIGH_SHELF_HZ if is_high else _LOW_SHELF_HZ))
+    side: Literal["low", "high"] = "high" if generator.random() < 0.5 else "low"
+    shelf_hz = _log_uniform(generator, *_SHELF_HZ[side])
     gain_db = generator.uniform(-max_gain_db, max_gain_db)
-    sections = [_shelf(min(shelf_hz / sample_rate_hz, _HIGHEST), gain_db, is_high)]
+    sections = [shelf(min(shelf_hz / sample_rate_hz, _HIGHEST), gain_db, side)]
     for _ in range(generator.integers(1, 3)):
         bell_hz = _log_uniform(generator, *_BELLS_HZ)
         gain_db = generator.uniform(-max_gain_db, max_gain_db)
         quality = _log_uniform(generator, *_BELL_QUALITY)
-        sections.append(_bell(min(bell_hz / sample_rate_hz, _HIGHEST), gain_db, quality))
+        sections.append(bell(min(bell_hz / sample_rate_hz, _HIGHEST), gain_db, quality))
     # Slow filters need double precision.
     filtered = signal.sosfilt(np.array(sections), stem.astype(np.float64), axis=1)
     before, after = np.mean(np.square(stem, dtype=np.float64)), np.mean(np.square(filtered))
     factor = np.sqrt(before / after) if after > 0 else 1.0
     return (filtered * factor).astype(np.float32)
-
-
-def _bell(frequency: float, gain_db: float, quality: float) -> Float[np.ndarray, " coefficients"]:
-    """Design a peaking biquad; `frequency` is in cycles per sample.
-
-    Source: R. Bristow-Johnson, Audio EQ Cookbook.
-    """
-    amplitude = 10 ** (gain_db / 40)
-    angle = 2 * np.pi * frequency
-    alpha = np.sin(angle) / (2 * quality)
-    middle = -2 * np.cos(angle)
-    numerator = np.array([1 + alpha * amplitude, middle, 1 - alpha * amplitude])
-    denominator = np.array([1 + alpha / amplitude, middle, 1 - alpha / amplitude])
-    return np.concatenate([numerator, denominator]) / denominator[0]
-
-
-def _shelf(frequency: float, gain_db: float, is_high: bool) -> Float[np.ndarray, " coefficients"]:
-    """Design a shelving biquad; source as for bells, whose high shelf is the low one mirrored."""
-    amplitude = 10 ** (gain_db / 40)
-    angle = 2 * np.pi * frequency
-    # With -cos in the place of cos, formulas of the low shelf become those of the high one.
-    sign = -1 if is_high else 1
-    cosine = sign * np.cos(angle)
-    slope = 2 * np.sqrt(amplitude) * np.sin(angle) / (2 * _SHELF_QUALITY)
-    more, less = amplitude + 1, amplitude - 1
-    numerator = amplitude * np.array(
-        [
-            more - less * cosine + slope,
-            2 * sign * (less - more * cosine),
-            more - less * cosine - slope,
-        ]
-    )
-    denominator = np.array(
-        [
-            more + less * cosine + slope,
-            -2 * sign * (less + more * cosine),
-            more + less * cosine - slope,
-        ]
-    )
-    return np.concatenate([numerator, denominator]) / denominator[0]
 
 
 def reverberate(
