@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from unittest.mock import Mock, patch
 
 import lightning.pytorch as pl
@@ -396,3 +397,16 @@ def test_random_numbers_of_an_epoch_depend_on_seed_process_and_epoch():
 def test_what_happens_in_a_worker_is_told_in_one_line(recipe_file, effect, error, message):
     with patch.object(Shard, "values", side_effect=effect), pytest.raises(error, match=message):
         run(recipe_file, "n_workers=1", "data.validation=[]")
+
+
+@lightning_warns
+def test_a_network_that_cannot_be_compiled_is_told_in_one_line(recipe_file):
+    def no_compiler(*_):
+        raise RuntimeError("No working C++ compiler found")
+
+    compiled = partial(torch.compile, backend=no_compiler)
+    with (
+        patch("torch.compile", compiled),
+        pytest.raises(ConfigError, match=r"No working C\+\+ compiler found; set hardware\.compile"),
+    ):
+        run(recipe_file, "hardware.compile=true", "data.validation=[]")

@@ -17,6 +17,7 @@ __all__ = ["told_endings"]
 
 _TERMINATED = 143
 _OF_WORKER = "in DataLoader worker process"
+_COMPILER = ("torch._dynamo", "torch._inductor")
 _WORKER_DIED = ("exited unexpectedly", "is killed by signal")
 
 
@@ -28,7 +29,7 @@ def told_endings(recipe: Recipe, folder: Path) -> Iterator[None]:
         KeyboardInterrupt: after Ctrl-C, which Lightning turns into an exit with 1.
         SystemExit: after SIGTERM, with 143; Lightning exits with 0, as if all were done.
         OutputError: a file of the run cannot be written.
-        ConfigError: there is too little memory for the recipe.
+        ConfigError: there is too little memory for the recipe, or PyTorch cannot compile here.
         StemlightError: what a worker raised, in its own words, without the worker's traceback.
     """
     try:
@@ -53,6 +54,12 @@ def told_endings(recipe: Recipe, folder: Path) -> Iterator[None]:
         words = str(error).rstrip().splitlines()[-1].partition(": ")[2]
         raise type(error)(words) from error
     except RuntimeError as error:
+        if type(error).__module__.startswith(_COMPILER):
+            cause = getattr(error, "inner_exception", error)  # without the compiler's name
+            raise ConfigError(
+                f"PyTorch cannot compile the network: {str(cause).strip().splitlines()[0]}; "
+                "set hardware.compile to false, or give it what it lacks (on a CPU, a C++ compiler)"
+            ) from error
         if not any(words in str(error) for words in _WORKER_DIED):
             raise
         raise ConfigError(
