@@ -29,6 +29,9 @@ __all__ = [
 Planes = Float[Tensor, "batch planes frames bins"]
 
 _QUIETEST = 1e-7  # power of a bin below which level differences carry nothing; keeps sqrt smooth
+_QUIETEST_WINDOW = 1e-5  # mean power of a window; about -80 dBFS with 4096 samples a frame
+_FALL = 0.75  # exponent by which magnitudes of music fall with frequency: 4.5 dB an octave
+_LEVEL_BIN = 100  # where magnitudes of a window at level 1 are about 1
 
 
 def pair_bins_head(
@@ -113,6 +116,8 @@ class BandHead(nn.Module):
 
     `bands` are groups, from low to high, of some number of bands with the same number of bins. A
     group shares its weights, because voices move through its bands; each band has its own offsets.
+    That asks for bins of about the same level: each window is divided by its own, and the scales of
+    the bins begin as music falls with frequency. So the level of a song does not matter.
     """
 
     def __init__(
@@ -121,7 +126,9 @@ class BandHead(nn.Module):
         super().__init__()
         self.bands = tuple(bands)
         n_bins = n_bins_of(bands)
-        self.bin_scale = nn.Parameter(torch.ones(n_bins))
+        # The first two bins lie below what music has.
+        bins = torch.arange(n_bins).clamp(min=2)
+        self.bin_scale = nn.Parameter((bins / _LEVEL_BIN) ** (_FALL / 2))
         self.bin_offset = nn.Parameter(torch.zeros(n_bins))
         self.mixes = nn.ModuleList(
             _BandGroup(n_bands, 4 * width, n_features) for n_bands, width in bands
@@ -130,6 +137,8 @@ class BandHead(nn.Module):
 
     def forward(self, planes: Planes) -> Float[Tensor, "batch features frames bands"]:
         """Map complex-major stereo planes to features."""
+        power = planes.square().mean(dim=(1, 2, 3), keepdim=True)
+        planes = planes * torch.rsqrt(power + _QUIETEST_WINDOW)
         compressed = _compressed_views(planes) * self.bin_scale + self.bin_offset
         parts = torch.split(compressed, [count * width for count, width in self.bands], dim=-1)
         mixed = [
