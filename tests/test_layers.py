@@ -16,7 +16,10 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
     "models": ("models", "words signal blocks"),
     "separation": ("separation", "words signal models"),
     "weights": ("weights", "words signal models separation"),
-    "science": ("tracks evaluation synthesis training", "words signal models separation weights"),
+    "science": (
+        "tracks evaluation synthesis training inspection",
+        "words signal blocks models separation weights",
+    ),
     "library": ("api __init__", "words signal models separation weights"),
     "shells": ("cli __main__", "words signal models separation weights science library"),
 }

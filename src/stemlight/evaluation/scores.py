@@ -1,6 +1,6 @@
-"""Scores separation against ground truth; is handed a callable, never a model.
+"""SDR of tracks and its means; is handed a callable, never a model.
 
-SDR is that of the Music Demixing Challenge 2021: energy of the reference over energy of the error,
+It is that of the Music Demixing Challenge 2021: energy of the reference over energy of the error,
 over a whole track and both channels at once.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stemlight.evaluation.signals import Samples
 from stemlight.shapes import Float32
 
 __all__ = ["Scores", "Separate", "TrackScore", "evaluate_tracks", "score_track", "sdr_db"]
 
-Samples = Float32[np.ndarray, "channels samples"]
 Separate = Callable[[Samples], Mapping[str, Samples]]
 
 _DELTA = 1e-7  # of the challenge's definition: keeps the ratio finite for silence
