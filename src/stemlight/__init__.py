@@ -15,7 +15,7 @@ from stemlight._version import __version__
 
 if TYPE_CHECKING:
     from stemlight.api import list_models, load, model_card, separate
-    from stemlight.audio import Audio, read_audio
+    from stemlight.audio import Audio, Stems, read_audio
     from stemlight.errors import (
         ConfigError,
         DownloadError,
@@ -41,6 +41,7 @@ __all__ = [
     "SeparationStream",
     "Separator",
     "StemlightError",
+    "Stems",
     "UsageError",
     "WeightsError",
     "__version__",
@@ -58,6 +59,7 @@ _HOME = {
     "ModelCard": "weights.cards",
     "SeparationStream": "separation",
     "Separator": "separation",
+    "Stems": "audio",
     "blend": "separation",
     "list_models": "api",
     "load": "api",

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from stemlight.audio import Audio, read_audio
+from stemlight.audio import Audio, Stems, read_audio
 from stemlight.errors import MissingExtraError, UsageError, did_you_mean
 from stemlight.separation import (
     Backend,
@@ -120,7 +120,7 @@ def separate(
     model: str | Path = DEFAULT_MODEL,
     sources: Sequence[str] | None = None,
     sample_rate_hz: int | None = None,
-) -> dict[str, Audio]:
+) -> Stems:
     """Separate a song: a file, an `Audio`, or floating-point samples `(channels, samples)`.
 
     `sources` are all that the model has unless named; `sample_rate_hz` belongs to an array and is
@@ -137,7 +137,7 @@ def separate(
         return separator(song, sources=sources, sample_rate_hz=sample_rate_hz)
     rate_hz = separator.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
     stems = separator(song, sources=sources, sample_rate_hz=rate_hz)
-    return {name: Audio(stem, rate_hz) for name, stem in stems.items()}
+    return Stems({name: Audio(stem, rate_hz) for name, stem in stems.items()})
 
 
 def _check_choice(kind: str, given: str, allowed: Sequence[str]) -> None:

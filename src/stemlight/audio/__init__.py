@@ -5,6 +5,7 @@ from stemlight.audio.reading import AudioInfo, AudioReader, open_audio, probe, r
 from stemlight.audio.resampling import StreamResampler, output_samples, resample
 from stemlight.audio.signal import Audio
 from stemlight.audio.stem_mp4 import STEM_MP4_STEMS, StemFileWriter, check_stem_mp4
+from stemlight.audio.stems import Stems
 from stemlight.audio.tag_writing import write_tags
 from stemlight.audio.tags import Picture, Tags, read_tags
 from stemlight.audio.writing import AudioWriter
@@ -20,6 +21,7 @@ __all__ = [
     "AudioWriter",
     "Picture",
     "StemFileWriter",
+    "Stems",
     "StreamResampler",
     "Tags",
     "check_stem_mp4",

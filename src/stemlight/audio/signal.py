@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from stemlight.audio.wav import WavEncoder
+from stemlight.audio.players import player_html
 from stemlight.audio.writing import AudioWriter
 from stemlight.errors import UsageError
 from stemlight.shapes import Float32
@@ -90,13 +88,13 @@ class Audio:
             writer.write(self.samples)
         return writer.n_clipped
 
+    def to_html(self, *, title: str = "") -> str:
+        """Return a waveform of all of it and a player of its first 30 seconds, as HTML.
+
+        Everything is inside; the sound is MP3, or WAV where MP3 cannot hold it.
+        """
+        return player_html(self.samples, self.sample_rate_hz, title=title)
+
     def _repr_html_(self) -> str:
-        """Return an `<audio>` element with the whole sound as a 16-bit WAV inside."""
-        file = io.BytesIO()
-        encoder = WavEncoder(
-            file, sample_rate_hz=self.sample_rate_hz, n_channels=self.n_channels, bit_depth="16"
-        )
-        encoder.write(self.samples)
-        encoder.finish()
-        encoded = base64.b64encode(file.getvalue()).decode("ascii")
-        return f'<audio controls src="data:audio/wav;base64,{encoded}"></audio>'
+        """Return what a notebook shows."""
+        return self.to_html()

@@ -24,6 +24,7 @@ from stemlight.cli.doctor import doctor
 from stemlight.cli.export import export
 from stemlight.cli.hub import models_app
 from stemlight.cli.importing import import_files
+from stemlight.cli.inspection import inspect
 from stemlight.cli.models import info
 from stemlight.cli.separate import SeparateCommand, separate
 from stemlight.cli.training import evaluate, train
@@ -62,7 +63,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=SeparateCommand)(separate)
-for _command in (info, doctor, evaluate, train, export, blend):
+for _command in (info, doctor, evaluate, train, export, blend, inspect):
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")

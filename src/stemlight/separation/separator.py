@@ -7,7 +7,7 @@ from typing import overload
 
 import numpy as np
 
-from stemlight.audio import Audio
+from stemlight.audio import Audio, Stems
 from stemlight.chunking import ChunkPlan
 from stemlight.errors import UsageError
 from stemlight.separation.backend import Backend
@@ -58,7 +58,7 @@ class Separator:
         sources: Sequence[str] | None = None,
         sample_rate_hz: int | None = None,
         complement: str | None = None,
-    ) -> dict[str, Audio]: ...
+    ) -> Stems: ...
 
     @overload
     def __call__(
@@ -77,7 +77,7 @@ class Separator:
         sources: Sequence[str] | None = None,
         sample_rate_hz: int | None = None,
         complement: str | None = None,
-    ) -> dict[str, Float32[np.ndarray, "channels samples"]] | dict[str, Audio]:
+    ) -> dict[str, Float32[np.ndarray, "channels samples"]] | Stems:
         """Return the asked stems of a whole mixture, each of its shape and sample rate.
 
         Arguments are those of `stream`; the mixture is floating point of the shape (channels,
@@ -97,7 +97,7 @@ class Separator:
             stems = self._separate(
                 mixture.samples, self._stream(mixture.samples, sources, rate_hz, complement)
             )
-            return {name: Audio(stem, rate_hz) for name, stem in stems.items()}
+            return Stems({name: Audio(stem, rate_hz) for name, stem in stems.items()})
         return self._separate(mixture, self._stream(mixture, sources, sample_rate_hz, complement))
 
     def stream(
