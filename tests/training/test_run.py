@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from stemlight.errors import ConfigError, InputError, OutputError, WeightsError
 from stemlight.models.presets import resolve_preset
@@ -57,6 +58,12 @@ def assert_same(one, other):
         torch.testing.assert_close(other[name], tensor, atol=0, rtol=0)
 
 
+def logged_steps(recipe_file, name):
+    events = EventAccumulator(str(recipe_file.parent / "runs" / name / "log"))
+    events.Reload()
+    return [event.step for event in events.Scalars("validation/sdr_db")]
+
+
 PLATEAU = (
     "optimizer.schedule=plateau",
     "optimizer.plateau_patience=1",
@@ -95,6 +102,7 @@ def test_a_resumed_run_ends_with_the_very_weights_of_an_unbroken_one(recipe_file
         {k: v for k, v in line.items() if "sec" not in k and k != "waiting_share"}
         for line in history(recipe_file, "broken")
     ]
+    assert logged_steps(recipe_file, "whole") == logged_steps(recipe_file, "broken")
 
 
 @lightning_warns

@@ -123,6 +123,11 @@ class SeparationTask(pl.LightningModule):
         for part in self._trained:
             part.train()
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Make loggers count the steps of a resumed run as those of an unbroken one."""
+        # Lightning counts one more each time that a run goes on after a whole epoch.
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
+
     def training_step(self, batch: TargetedExample) -> Tensor:
         """Return the loss of a batch."""
         n_samples = batch.stems.shape[-1]
