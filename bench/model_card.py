@@ -43,7 +43,7 @@ def measured_score(model: str, tracks: Path) -> Score:
         metric="SDR (Music Demixing Challenge 2021)",
         aggregation="mean over tracks, then over stems",
         data="MUSDB18, 7-second excerpts of the 14 standard validation tracks, none trained on",
-        command=f"stemlight evaluate --tracks MUSDB18_7S/train --only {NAMES}",
+        command="stemlight evaluate --data MUSDB18_7S --split valid",
         average_db=round(scores.average_sdr_db, 3),
         stems_db={stem: round(value, 3) for stem, value in scores.mean_sdr_db.items()},
     )

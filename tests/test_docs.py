@@ -1,7 +1,8 @@
-"""What docs/models.md says of presets, systems, options and graphs is what they are."""
+"""What the pages of docs say of presets, scores, options and graphs is what they are."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 
@@ -42,6 +43,8 @@ def named(table, column):
     return {row[column].strip("`"): row for row in table if row[column].startswith("`")}
 
 
+with (REPOSITORY / "docs" / "published.csv").open(encoding="utf-8", newline="") as _file:
+    PUBLISHED = list(csv.DictReader(_file))
 NETWORKS = named(table_with("preset or system"), "preset or system")
 
 
@@ -72,24 +75,37 @@ def test_the_size_of_mdx_net_is_that_of_its_members_and_the_mixer():
     assert number(NETWORKS["mdx-net"]["GMAC/s, all"]) == pytest.approx(work, abs=0.0051)
 
 
-def test_averages_in_italics_are_those_of_the_four_scores():
-    rows = [row for table in tables() if "AVG" in table[0] for row in table]
-    ours = [row for row in rows if row["AVG"].startswith("*")]
+def test_averages_of_ours_are_those_of_the_four_scores_and_every_score_has_its_source():
+    ours = [row for row in PUBLISHED if row["averaged"] == "here"]
     assert ours
     for row in ours:
         mean = sum(number(row[source]) for source in SCORES[:4]) / 4
-        assert number(row["AVG"].strip("*")) == pytest.approx(mean, abs=0.0051)
-    assert all(row["scores from"] != "–" for row in rows if any(row[s] != "–" for s in SCORES))
+        assert number(row["AVG"]) == pytest.approx(mean, abs=0.0051)
+    assert all(row["source"] and row["metric"] for row in PUBLISHED)
+    assert {row["preset"] for row in PUBLISHED} - {""} <= set(NETWORKS)
+
+
+def test_the_page_of_results_has_all_that_was_published_and_is_of_the_embedded_model(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    from bench.results import embedded_weights, published
+
+    page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
+    again = "run: python -m bench.results --data MUSDB18_7S"
+    assert published() in page, again
+    assert f"with the weights `{embedded_weights()}`" in page, again
 
 
 def test_scores_are_those_of_the_registered_models():
     for remote in REMOTE_MODELS.values():
         for score in remote.scores:
-            rows = [
-                row for row in NETWORKS.values() if row["authors' weights"] == f"`{remote.name}`"
+            presets = [
+                name
+                for name, row in NETWORKS.items()
+                if row["authors' weights"] == f"`{remote.name}`"
             ]
             if "published in" in score.command:
-                (row,) = rows
+                (row,) = [row for row in PUBLISHED if row["preset"] in presets]
                 assert {name: number(row[name]) for name in score.stems_db} == score.stems_db
 
 

@@ -17,14 +17,19 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
     "separation": ("separation", "words signal models"),
     "weights": ("weights", "words signal models separation"),
     "science": (
-        "tracks evaluation synthesis training inspection",
+        "tracks evaluation comparison synthesis training inspection",
         "words signal blocks models separation weights",
     ),
     "library": ("api __init__", "words signal models separation weights"),
     "shells": ("cli __main__", "words signal models separation weights science library"),
 }
 # Evaluation is handed a callable, never a model.
-NARROWER = {"evaluation": "words", "tracks": "words signal", "synthesis": "words signal"}
+NARROWER = {
+    "evaluation": "words",
+    "comparison": "words signal",
+    "tracks": "words signal",
+    "synthesis": "words signal",
+}
 LAYER_OF = {module: layer for layer, (names, _) in LAYERS.items() for module in names.split()}
 
 

@@ -58,3 +58,33 @@ def run(model, capfd) -> Run:
 def song(tmp_path) -> Path:
     """One second of stereo noise, `song.wav`, 24 bits."""
     return write_song(tmp_path / "song.wav")
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """Let Demucs find a tiny model, without a download, by any name; gives the names asked for."""
+    pretrained = pytest.importorskip(
+        "demucs.pretrained", reason="the package demucs is not installed"
+    )
+    from demucs.htdemucs import HTDemucs
+
+    asked = []
+
+    def get_model(name):
+        import torch
+
+        asked.append(name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return HTDemucs(
+                ["drums", "bass", "other", "vocals"],
+                channels=8,
+                nfft=512,
+                depth=2,
+                t_layers=1,
+                t_heads=2,
+                segment=0.2,
+            ).eval()
+
+    monkeypatch.setattr(pretrained, "get_model", get_model)
+    return asked

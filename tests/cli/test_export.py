@@ -300,36 +300,6 @@ def test_exporting_without_torch_names_the_extra(tmp_path):
 # Models of other projects
 
 
-@pytest.fixture
-def foreign(monkeypatch):
-    """Let Demucs find a tiny model, without a download, by any name; gives the names asked for."""
-    pretrained = pytest.importorskip(
-        "demucs.pretrained", reason="the package demucs is not installed"
-    )
-    from demucs.htdemucs import HTDemucs
-
-    asked = []
-
-    def get_model(name):
-        import torch
-
-        asked.append(name)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return HTDemucs(
-                ["drums", "bass", "other", "vocals"],
-                channels=8,
-                nfft=512,
-                depth=2,
-                t_layers=1,
-                t_heads=2,
-                segment=0.2,
-            ).eval()
-
-    monkeypatch.setattr(pretrained, "get_model", get_model)
-    return asked
-
-
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_a_model_of_demucs_is_loaded_by_its_address(foreign, engine):
     separator = stemlight.load("demucs:htdemucs_ft", engine=engine, device="cpu")
@@ -396,7 +366,7 @@ def test_a_blend_holds_what_the_cards_list_and_is_verified(run, model, other_mod
     assert run("blend", littered, other_model, "-o", tmp_path / "mix").code == 0
     assert "tiny/notes.txt" not in tree(tmp_path / "mix")
     write_card(read_card(model), tmp_path / "mix" / "tiny-2")
-    ran = run("evaluate", tmp_path / "mix", "--tracks", tmp_path)
+    ran = run("evaluate", tmp_path / "mix", "--data", tmp_path)
     assert ran.code == 1
     assert "card.json is damaged" in ran.err
 

@@ -1,22 +1,19 @@
-"""`stemlight train`, `export` and `evaluate`."""
+"""`stemlight train` and `export`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
-from stemlight.audio import read_audio
-from stemlight.evaluation import sdr_db
 from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.weights.cards import read_card
 
-from .material import RATE_HZ, STEMS, TORCH_GONE, noise, python, stemlight, write_song
+from .material import RATE_HZ, STEMS, noise, stemlight, write_song
 
 
 @pytest.fixture(scope="module")
@@ -56,92 +53,6 @@ def recipe(model, tracks, tmp_path) -> Path:
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
-
-
-# Evaluating
-
-
-def test_scores_of_tracks_their_mean_and_the_baselines_are_told(run, model, tracks, tmp_path):
-    report = tmp_path / "scores.json"
-    ran = run("evaluate", model, "--tracks", tracks, "--report", report, "--threads", 1)
-    assert ran.code == 0
-    scores = json.loads(report.read_text())
-    assert list(scores["tracks"]) == ["one", "three", "two"]
-    assert "bass" not in scores["tracks"]["three"]
-    means = [
-        np.mean([track[s] for track in scores["tracks"].values() if s in track]) for s in STEMS
-    ]
-    assert list(scores["mean_sdr_db"].values()) == pytest.approx(means)
-    assert scores["average_sdr_db"] == pytest.approx(np.mean(means))
-    # The other stems are the error of the mixture: three of the same energy, or two.
-    assert scores["mixture_as_estimate"]["tracks"]["one"]["bass"] == pytest.approx(-4.77, abs=0.1)
-    assert scores["mixture_as_estimate"]["tracks"]["three"]["drums"] == pytest.approx(-3, abs=0.1)
-    lines = ran.out.splitlines()
-    assert lines[0].split() == ["track", *STEMS, "average"]
-    assert [line.split()[0] for line in lines[1:4]] == ["one", "three", "two"]
-    assert lines[2].split()[3] == "-"
-    assert lines[5].split()[-1] == f"{scores['average_sdr_db']:.2f}"
-    assert lines[7].split() == ["(silence)", *["0.00"] * 5]
-    assert "MDX'21" in lines[-1]
-    assert ran.err.splitlines() == ["[1/3] one", "[2/3] three", "[3/3] two"]
-
-
-def test_the_scores_are_those_of_the_stems_that_separate_writes(run, model, tracks, tmp_path):
-    report = tmp_path / "scores.json"
-    (tmp_path / "only.txt").write_text("two\n\n")
-    only = ["--only", tmp_path / "only.txt", "--report", report]
-    assert run("evaluate", model, "--tracks", tracks, *only).code == 0
-    truth = {name: read_audio(tracks / "two" / f"{name}.wav").samples for name in STEMS}
-    mixture = write_song(tmp_path / "mix.wav", sum(truth.values()).T)
-    run("separate", mixture, "-o", tmp_path / "out")
-    expected = {
-        name: sdr_db(truth[name], read_audio(tmp_path / "out" / "mix" / f"{name}.wav").samples)
-        for name in STEMS
-    }
-    assert json.loads(report.read_text())["tracks"] == {"two": pytest.approx(expected, abs=1e-3)}
-
-
-def test_a_recipe_names_its_validation_tracks(run, model, recipe):
-    ran = run("evaluate", model, "--recipe", recipe)
-    assert ran.code == 0
-    assert ran.err == "[1/1] two\n"
-
-
-def test_evaluating_needs_no_torch(model, tracks):
-    ran = python(TORCH_GONE, "evaluate", model, "--tracks", tracks / "two")
-    assert ran.returncode == 0, ran.stderr
-    ran = python(TORCH_GONE, "evaluate", model, "--recipe", "recipe.yaml")
-    assert ran.returncode == 1
-    assert "pip install 'stemlight[train]'" in ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "line"),
-    [
-        ([], 2, "give either --tracks DIR or --recipe RECIPE"),
-        (["--tracks", "x", "--recipe", "y"], 2, "give either --tracks DIR or --recipe RECIPE"),
-        (["--recipe", "y", "--only", "z"], 2, "--only belongs to --tracks"),
-        (["--tracks", "x", "--set", "a=1"], 2, "--set belongs to --recipe"),
-        (["--tracks", "nowhere"], 1, "nowhere is not a folder"),
-        (["--tracks", "{tracks}", "--only", "nofile"], 1, "cannot read nofile: No such file"),
-        (["--tracks", "{tracks}", "--only", "empty"], 1, "empty names no track"),
-        (
-            ["--tracks", "{tracks}", "--only", "typo"],
-            1,
-            "{tracks} has no track 'onee' of typo (did",
-        ),
-    ],
-)
-def test_wrong_questions_are_one_line(
-    run, model, tracks, tmp_path, monkeypatch, arguments, code, line
-):
-    monkeypatch.chdir(tmp_path)
-    Path("empty").write_text("\n")
-    Path("typo").write_text("onee\n")
-    ran = run("evaluate", model, *(word.format(tracks=tracks) for word in arguments))
-    assert (ran.code, ran.out) == (code, "")
-    assert ran.err.startswith(f"error: {line.format(tracks=tracks)}")
-    assert ran.err.count("\n") == 1
 
 
 # Training and exporting

@@ -24,19 +24,23 @@ _N_COLUMNS, _HEIGHT = 400, 40  # of the drawing
 Samples = Float32[np.ndarray, "channels samples"]
 
 
-def player_html(samples: Samples, sample_rate_hz: int, *, title: str = "") -> str:
+def player_html(
+    samples: Samples, sample_rate_hz: int, *, title: str = "", with_facts: bool = True
+) -> str:
     """Return HTML that needs nothing else: title, length, waveform and an `<audio>` element.
 
     The waveform spans full scale, or the highest peak above it. Sound is MP3 where that holds it,
-    otherwise 16-bit WAV.
+    otherwise 16-bit WAV. Channels, rate and length are told unless `with_facts` is false.
     """
     n_played = min(samples.shape[1], PLAYED_SECONDS * sample_rate_hz)
     n_channels = samples.shape[0]
-    facts = [
-        f"{n_channels} channel{'' if n_channels == 1 else 's'}",
-        f"{sample_rate_hz} Hz",
-        f"{samples.shape[1] / sample_rate_hz:.2f} s",
-    ]
+    facts = []
+    if with_facts:
+        facts = [
+            f"{n_channels} channel{'' if n_channels == 1 else 's'}",
+            f"{sample_rate_hz} Hz",
+            f"{samples.shape[1] / sample_rate_hz:.2f} s",
+        ]
     if n_played < samples.shape[1]:
         facts.append(f"the first {PLAYED_SECONDS} s play")
     if title:
@@ -44,10 +48,11 @@ def player_html(samples: Samples, sample_rate_hz: int, *, title: str = "") -> st
     finite = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
     kind, content = _encoded(finite[:, :n_played], sample_rate_hz)
     encoded = base64.b64encode(content).decode("ascii")
+    spoken = f' aria-label="{html.escape(title)}"' if title else ""
     return (
         f'<figure style="margin:0 0 1em 0"><figcaption>{", ".join(facts)}</figcaption>'
         f"{_waveform(finite, n_played)}<br>"
-        f'<audio controls src="data:audio/{kind};base64,{encoded}"></audio></figure>'
+        f'<audio controls{spoken} src="data:audio/{kind};base64,{encoded}"></audio></figure>'
     )
 
 

@@ -18,16 +18,18 @@ from typer.core import TyperGroup
 
 from stemlight._version import __version__
 from stemlight.cli.blend import blend
+from stemlight.cli.comparison import compare
 from stemlight.cli.console import complain
 from stemlight.cli.data import data_app
 from stemlight.cli.doctor import doctor
+from stemlight.cli.evaluation import evaluate
 from stemlight.cli.export import export
 from stemlight.cli.hub import models_app
 from stemlight.cli.importing import import_files
 from stemlight.cli.inspection import inspect
 from stemlight.cli.models import info
 from stemlight.cli.separate import SeparateCommand, separate
-from stemlight.cli.training import evaluate, train
+from stemlight.cli.training import train
 from stemlight.errors import ConfigError, StemlightError, UsageError
 
 __all__ = ["app", "main"]
@@ -63,7 +65,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=SeparateCommand)(separate)
-for _command in (info, doctor, evaluate, train, export, blend, inspect):
+for _command in (info, doctor, evaluate, compare, train, export, blend, inspect):
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")

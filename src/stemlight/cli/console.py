@@ -107,8 +107,8 @@ def song_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int | No
 
 
 @contextlib.contextmanager
-def track_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show which track is begun, as number so and so of how many: a bar, or a line for each."""
+def track_progress(*, is_done: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Show which track is begun, or done, as which of how many: a bar, or a line for each."""
     if not sys.stderr.isatty():
         yield lambda name, number, n_tracks: note(f"[{number}/{n_tracks}] {name}")
         return
@@ -122,10 +122,11 @@ def track_progress() -> Iterator[Callable[[str, int, int], None]]:
     ) as progress:
         task = progress.add_task("", total=None)
 
-        def begin(name: str, number: int, n_tracks: int) -> None:
-            progress.update(task, description=name, completed=number - 1, total=n_tracks)
+        def tell(name: str, number: int, n_tracks: int) -> None:
+            n_done = number if is_done else number - 1
+            progress.update(task, description=name, completed=n_done, total=n_tracks)
 
-        yield begin
+        yield tell
 
 
 def _bars(*columns: ProgressColumn) -> Progress:

@@ -18,7 +18,7 @@ from typing import Any
 from stemlight._version import __version__
 from stemlight.errors import StemlightError
 
-__all__ = ["Finding", "machine", "models", "packages", "room"]
+__all__ = ["Finding", "machine", "models", "packages", "room", "usable_threads"]
 
 _NEEDED = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr", "av", "safetensors", "mutagen")
 _REINSTALL = "run: pip install --force-reinstall stemlight"
@@ -62,7 +62,7 @@ def _library_of(name: str, module: Any) -> str:
 
 def machine() -> Iterator[Finding]:
     """Yield processors, engines and their devices; PyTorch is asked where it is installed."""
-    n_all, n_ours = os.cpu_count() or 1, _usable_threads()
+    n_all, n_ours = os.cpu_count() or 1, usable_threads()
     limits = [f"{key}={os.environ[key]}" for key in ("OMP_NUM_THREADS",) if key in os.environ]
     yield Finding("threads", ", ".join([f"{n_ours} of {n_all} usable", *limits]))
     with contextlib.suppress(Exception):  # told among the packages
@@ -76,7 +76,8 @@ def machine() -> Iterator[Finding]:
     yield _torch()
 
 
-def _usable_threads() -> int:
+def usable_threads() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

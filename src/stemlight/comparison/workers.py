@@ -1,0 +1,153 @@
+"""Does the same to many tracks: in this process, or in several that keep their systems open."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from stemlight.comparison.systems import System
+from stemlight.errors import OutputError
+
+__all__ = ["OpenSystem", "OpenSystems", "Watcher", "Workers"]
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+OpenSystem = Callable[[str], System]
+
+_POLL_SECONDS = 0.2
+# What linear algebra reads when it is loaded.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Watcher(Protocol):
+    """Who is told of each item that is done, and may end the work by raising."""
+
+    def check(self) -> None:
+        """Raise if the work is to end; called often."""
+
+    def finished(self, name: str, n_done: int, n_all: int) -> None:
+        """Called after each item."""
+
+
+class OpenSystems:
+    """Systems by name, each opened when it is first asked for."""
+
+    def __init__(self, open_system: OpenSystem, opened: Iterable[System] = ()) -> None:
+        self._open_system = open_system
+        self._opened = {system.name: system for system in opened}
+
+    def __getitem__(self, name: str) -> System:
+        if name not in self._opened:
+            self._opened[name] = self._open_system(name)
+        return self._opened[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """How many processes work, with how many threads each, and who watches them.
+
+    With several processes all that they are given travels, so `open_system` must be importable;
+    `opened` are systems that serve where there is only this one.
+    """
+
+    open_system: OpenSystem
+    opened: tuple[System, ...] = ()
+    n_processes: int = 1
+    n_threads: int = 1
+    watcher: Watcher
+
+    def do_all(
+        self, function: Callable[[OpenSystems, _Item], _Result], items: Mapping[str, _Item]
+    ) -> list[_Result]:
+        """Return what `function` gives for each item, in their order.
+
+        Raises:
+            OutputError: A process was killed.
+        """
+        results: dict[str, _Result] = {}
+        n_processes = min(self.n_processes, len(items))
+        try:
+            for name, result in (
+                self._here(function, items)
+                if n_processes <= 1
+                else self._in_processes(function, items, n_processes)
+            ):
+                results[name] = result
+                self.watcher.finished(name, len(results), len(items))
+        except BrokenProcessPool as error:
+            raise OutputError(
+                "a process was killed, often for want of memory; run it again with --jobs "
+                f"{max(1, n_processes // 2)}"
+            ) from error
+        return [results[name] for name in items]
+
+    def _here(
+        self, function: Callable[[OpenSystems, _Item], _Result], items: Mapping[str, _Item]
+    ) -> Iterator[tuple[str, _Result]]:
+        systems = OpenSystems(self.open_system, self.opened)
+        for name, item in items.items():
+            self.watcher.check()
+            yield name, function(systems, item)
+
+    def _in_processes(
+        self,
+        function: Callable[[OpenSystems, _Item], _Result],
+        items: Mapping[str, _Item],
+        n_processes: int,
+    ) -> Iterator[tuple[str, _Result]]:
+        context = multiprocessing.get_context("spawn")
+        with (
+            ProcessPoolExecutor(
+                n_processes, context, initializer=_start_worker, initargs=(self.open_system,)
+            ) as pool,
+            _threads_of_children(self.n_threads),
+        ):
+            # No more than are being worked on, so that whoever stops waits for nothing else.
+            rest = iter(items.items())
+            waiting: dict[Future[_Result], str] = {}
+            while True:
+                for name, item in itertools.islice(rest, n_processes - len(waiting)):
+                    waiting[pool.submit(_do, function, item)] = name
+                if not waiting:
+                    return
+                done, _ = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+                self.watcher.check()
+                for future in done:
+                    yield waiting.pop(future), future.result()
+
+
+_systems: OpenSystems | None = None  # of a worker process
+
+
+def _start_worker(open_system: OpenSystem) -> None:
+    """Leave Ctrl-C to the parent, which lets tracks that are being worked on end."""
+    global _systems
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _systems = OpenSystems(open_system)
+
+
+def _do(function: Callable[[OpenSystems, _Item], _Result], item: _Item) -> _Result:
+    assert _systems is not None, "the pool starts its workers first"
+    return function(_systems, item)
+
+
+@contextlib.contextmanager
+def _threads_of_children(n_threads: int) -> Iterator[None]:
+    """Have processes that start now use so many threads for linear algebra."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ |= {name: str(n_threads) for name, value in before.items() if value is None}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
