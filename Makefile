@@ -5,16 +5,19 @@ SONG ?= examples/feelings.flac
 OUTPUT ?= separated
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean help
+.PHONY: demo test test-long check bench clean help
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: .venv/core  ## separate the example, or another song: make demo SONG=path
 	$(BIN)/stemlight separate "$(SONG)" --output "$(OUTPUT)" --overwrite
 
 test: .venv/dev  ## run all tests
 	$(BIN)/python -m pytest
+
+test-long: .venv/dev  ## run the tests that take minutes: kills at random moments
+	$(BIN)/python -m pytest -m long
 
 check: .venv/dev  ## lint, formatting, types, layers
 	$(BIN)/ruff check .

@@ -21,7 +21,10 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
         "words signal blocks models separation weights",
     ),
     "library": ("api __init__", "words signal models separation weights"),
-    "shells": ("cli __main__", "words signal models separation weights science library"),
+    "shells": (
+        "cli gallery serve __main__",
+        "words signal models separation weights science library",
+    ),
 }
 # Evaluation is handed a callable, never a model.
 NARROWER = {

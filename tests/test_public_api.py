@@ -16,7 +16,18 @@ MODULES = [
     for module in pkgutil.walk_packages(stemlight.__path__, "stemlight.")
     if not module.name.endswith("__main__")
 ]
-HEAVY = ("torch", "lightning", "onnxruntime", "numpy", "scipy", "av", "soundfile", "soxr", "yaml")
+HEAVY = (
+    "torch",
+    "lightning",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "av",
+    "soundfile",
+    "soxr",
+    "yaml",
+    "fastapi",
+)
 
 
 def test_every_public_name_is_there():

@@ -24,11 +24,13 @@ from stemlight.cli.data import data_app
 from stemlight.cli.doctor import doctor
 from stemlight.cli.evaluation import evaluate
 from stemlight.cli.export import export
+from stemlight.cli.gallery import gallery
 from stemlight.cli.hub import models_app
 from stemlight.cli.importing import import_files
 from stemlight.cli.inspection import inspect
 from stemlight.cli.models import info
 from stemlight.cli.separate import SeparateCommand, separate
+from stemlight.cli.serving import serve
 from stemlight.cli.training import train
 from stemlight.errors import ConfigError, StemlightError, UsageError
 
@@ -65,7 +67,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=SeparateCommand)(separate)
-for _command in (info, doctor, evaluate, compare, train, export, blend, inspect):
+for _command in (info, doctor, evaluate, compare, train, export, blend, inspect, serve, gallery):
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")
