@@ -10,7 +10,7 @@ import pytest
 
 from stemlight.cli import app
 
-from .material import write_song
+from .material import RATE_HZ, STEMS, noise, write_song
 
 
 @dataclass
@@ -88,3 +88,16 @@ def foreign(monkeypatch):
 
     monkeypatch.setattr(pretrained, "get_model", get_model)
     return asked
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory) -> Path:
+    """Three tracks of one second; the third has no bass."""
+    root = tmp_path_factory.mktemp("tracks")
+    for index, track in enumerate(("one", "two", "three")):
+        for stem, name in enumerate(STEMS):
+            if (track, name) != ("three", "bass"):
+                write_song(
+                    root / track / f"{name}.wav", 0.5 * noise(RATE_HZ, seed=10 * index + stem)
+                )
+    return root

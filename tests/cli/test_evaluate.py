@@ -13,22 +13,9 @@ import yaml
 from stemlight.audio import read_audio
 from stemlight.evaluation import METRICS, sdr_db
 
-from .material import RATE_HZ, STEMS, TORCH_GONE, noise, python, tree, write_song
+from .material import STEMS, TORCH_GONE, noise, python, tree, write_song
 
 ONE_PROCESS = ("--jobs", 1, "--threads", 1)
-
-
-@pytest.fixture(scope="module")
-def tracks(tmp_path_factory) -> Path:
-    """Three tracks of one second; the third has no bass."""
-    root = tmp_path_factory.mktemp("tracks")
-    for index, track in enumerate(("one", "two", "three")):
-        for stem, name in enumerate(STEMS):
-            if (track, name) != ("three", "bass"):
-                write_song(
-                    root / track / f"{name}.wav", 0.5 * noise(RATE_HZ, seed=10 * index + stem)
-                )
-    return root
 
 
 @pytest.fixture

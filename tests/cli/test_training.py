@@ -13,20 +13,7 @@ from stemlight.models.presets import resolve_preset
 from stemlight.models.spectrogram import build_model
 from stemlight.weights.cards import read_card
 
-from .material import RATE_HZ, STEMS, noise, stemlight, write_song
-
-
-@pytest.fixture(scope="module")
-def tracks(tmp_path_factory) -> Path:
-    """Three tracks of one second; the third has no bass."""
-    root = tmp_path_factory.mktemp("tracks")
-    for index, track in enumerate(("one", "two", "three")):
-        for stem, name in enumerate(STEMS):
-            if (track, name) != ("three", "bass"):
-                write_song(
-                    root / track / f"{name}.wav", 0.5 * noise(RATE_HZ, seed=10 * index + stem)
-                )
-    return root
+from .material import STEMS, stemlight
 
 
 @pytest.fixture
