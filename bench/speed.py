@@ -1,10 +1,13 @@
 """Speed and memory of our engines beside the authors' routines and beside peers, in one run.
 
-    python -m bench.speed [--seconds 60] [--runs 3] [--only NAME...] [--song FILE] [-o FILE]
+    python -m bench.speed [--table embedded|papers] [--seconds 60] [--runs 3]
+    python -m bench.speed --only NAME... [--song FILE] [-o FILE]
 
 Every row is a process of its own: from samples in memory to all stems in memory, the best of some
 runs after a warm-up of a few seconds of music. A row whose first run takes longer than a minute
-runs once. A table of all rows is written to docs/performance.md; of some, only where `-o` says.
+runs once. There is a table of the embedded model, quickly measured again when it changes, and one
+of the papers' networks; each is written to its page in docs/. Some rows are printed, or written
+where `-o` says.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from bench.material import EXAMPLE, music
 from bench.peers import HTDEMUCS, N_THREADS, OPEN_UNMIX
 from stemlight.errors import UsageError
 
-REPORT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 WARM_UP_SECONDS = 3
 LONG_RUN_SECONDS = 60
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -43,6 +46,39 @@ TARGETS = (
     ),
     ("lasaft-v2-light-onnx", "authors-lasaft-v2-light-overlap", 3),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that are measured in one run, and the page that shows them."""
+
+    title: str
+    page: Path
+    names: tuple[str, ...]
+
+
+_PEERS = (OPEN_UNMIX, HTDEMUCS)
+
+
+def _names(*, embedded: bool) -> tuple[str, ...]:
+    """Return the rows of a table; peers are in both, because ratios are of one run."""
+    return tuple(
+        each.name
+        for each in CONTESTANTS
+        if each.name.startswith(_PEERS) or each.name.startswith(f"{EMBEDDED}-") == embedded
+    )
+
+
+TABLES: Mapping[str, Table] = {
+    "embedded": Table(
+        title="Performance", page=DOCS / "performance.md", names=_names(embedded=True)
+    ),
+    "papers": Table(
+        title="Performance of the papers' networks",
+        page=DOCS / "performance-papers.md",
+        names=_names(embedded=False),
+    ),
+}
 COLUMNS = (
     "row",
     "wall s",
@@ -152,38 +188,32 @@ def targets_of(measured: Mapping[str, Measurement]) -> list[str]:
 
 
 def report(
+    heading: Sequence[str],
     measured: Mapping[str, Measurement],
     left_out: Mapping[str, str],
     seconds: float,
     n_runs: int,
-    only: Sequence[str] = (),
 ) -> str:
-    """Return the page: what was measured, how, on what, and the table."""
-    command = f"python -m bench.speed --seconds {seconds:g} --runs {n_runs}"
-    if only:
-        command += f" --only {' '.join(only)}"
+    """Return the page: its heading, how and on what was measured, and the table."""
     lines = [
-        "# Performance",
-        "",
-        f"Written by `{command}`.",
-        "",
+        *heading,
         f"Four stems (but for the row of one) of {seconds:g} s of real music at {SAMPLE_RATE_HZ}",
         f"Hz, {N_THREADS} threads, from samples in memory to stems in memory, the best of {n_runs}",
         f"after a warm-up; a row whose first run takes longer than {LONG_RUN_SECONDS} s runs once.",
         "Every row has a process of its own, and its peak is that of the whole process, with",
         "interpreter, libraries and stems. CPU seconds are those of the same run. The real-time",
         "factor is wall time over the music's length; `x` is how many times faster a row is than",
-        "the other.",
+        "the other. Peers are run by their own code.",
         "",
         *describe_machine(),
         "",
         "Only the embedded model is trained; weights do not change the time, so all others are",
-        "random. The authors' code is not installed: their rows are the same networks in PyTorch",
-        "as it comes (MDX-Net: the same graph in ONNX Runtime), windows, batches and passes as",
-        "theirs. `x authors` compares with the routine that cuts the song into as many windows of",
-        "as many samples as ours do, and so has equal output but for the context at the seams;",
-        "overlap, where they published with it, doubles its time. Peers are run by their own code.",
+        "random.",
         "",
+    ]
+    if any(each.authors in measured for each in CONTESTANTS):
+        lines += _ABOUT_AUTHORS
+    lines += [
         "| " + " | ".join(COLUMNS) + " |",
         "|---" + "|---:" * (len(COLUMNS) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in table_of(measured, seconds, n_runs)),
@@ -207,8 +237,20 @@ def report(
     return "\n".join(lines)
 
 
-def run_all(names: Sequence[str], song: Path, seconds: float, n_runs: int, console: Console) -> str:
-    """Measure the rows of these names and return the page."""
+_ABOUT_AUTHORS = [
+    "The authors' code is not installed: their rows are the same networks in PyTorch as it comes",
+    "(MDX-Net: the same graph in ONNX Runtime), windows, batches and passes as theirs. `x authors`",
+    "compares with the routine that cuts the song into as many windows of as many samples as ours",
+    "do, and so has equal output but for the context at the seams; overlap, where they published",
+    "with it, doubles its time.",
+    "",
+]
+
+
+def measure_rows(
+    names: Sequence[str], song: Path, seconds: float, n_runs: int, console: Console
+) -> tuple[dict[str, Measurement], dict[str, str]]:
+    """Measure the rows of these names; return them, and why others were left out."""
     chosen = [each for each in CONTESTANTS if each.name in names]
     left_out = {
         each.title: f"{each.missing} is not installed"
@@ -231,36 +273,55 @@ def run_all(names: Sequence[str], song: Path, seconds: float, n_runs: int, conso
                     f"{contestant.name}: {found.wall_seconds:.2f} s, {found.peak_mib:.0f} MiB",
                     highlight=False,
                 )
-    only = list(measured) if len(measured) + len(left_out) < len(CONTESTANTS) else []
-    return report(measured, left_out, seconds, n_runs, only)
+    return measured, left_out
 
 
 def main() -> None:
-    """Measure all rows, or, in a process of its own, one."""
+    """Measure a table, both, some rows, or, in a process of its own, one."""
     names = [contestant.name for contestant in CONTESTANTS]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names)
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument("--table", choices=list(TABLES), help="write this page; both if not given")
+    rows.add_argument("--only", nargs="+", choices=names, metavar="NAME")
+    rows.add_argument("--row", choices=names, help=argparse.SUPPRESS)
     parser.add_argument("--song", type=Path, default=EXAMPLE)
-    parser.add_argument("-o", "--output", type=Path, default=None)
-    parser.add_argument("--row", choices=names, help=argparse.SUPPRESS)
+    parser.add_argument("-o", "--output", type=Path, default=None, help="of the rows of --only")
     arguments = parser.parse_args()
     song, seconds, n_runs = arguments.song, arguments.seconds, arguments.runs
+    if arguments.output and not arguments.only:
+        parser.error("-o belongs to --only; tables have their pages")
     if arguments.row:
         (contestant,) = (each for each in CONTESTANTS if each.name == arguments.row)
         print(json.dumps(asdict(measure(contestant, song, seconds, n_runs))))
         return
     console = Console(stderr=True)
-    page = run_all(arguments.only, song, seconds, n_runs, console)
-    output = arguments.output or (REPORT if set(arguments.only) == set(names) else None)
-    if output is None:
-        print(page)
-    else:
-        output.write_text(page, encoding="utf-8")
-        console.print(f"written to {output}", highlight=False)
+    command = f"python -m bench.speed --seconds {seconds:g} --runs {n_runs}"
+    if arguments.only:
+        measured, left_out = measure_rows(arguments.only, song, seconds, n_runs, console)
+        heading = [f"Written by `{command} --only {' '.join(arguments.only)}`.", ""]
+        page = report(heading, measured, left_out, seconds, n_runs)
+        if arguments.output is None:
+            print(page)
+        else:
+            arguments.output.write_text(page, encoding="utf-8")
+        return
+    for name in [arguments.table] if arguments.table else TABLES:
+        table = TABLES[name]
+        measured, left_out = measure_rows(table.names, song, seconds, n_runs, console)
+        other = next(each for each in TABLES.values() if each is not table)
+        heading = [
+            f"# {table.title}",
+            "",
+            f"Written by `{command} --table {name}`; see also [{other.title}]({other.page.name}).",
+            "",
+        ]
+        page = report(heading, measured, left_out, seconds, n_runs)
+        table.page.write_text(page, encoding="utf-8")
+        console.print(f"written to {table.page}", highlight=False)
 
 
 if __name__ == "__main__":
