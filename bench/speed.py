@@ -71,10 +71,12 @@ def _names(*, embedded: bool) -> tuple[str, ...]:
 
 TABLES: Mapping[str, Table] = {
     "embedded": Table(
-        title="Performance", page=DOCS / "performance.md", names=_names(embedded=True)
+        title="Speed of the embedded model",
+        page=DOCS / "performance-embedded.md",
+        names=_names(embedded=True),
     ),
     "papers": Table(
-        title="Performance of the papers' networks",
+        title="Speed of the papers' networks",
         page=DOCS / "performance-papers.md",
         names=_names(embedded=False),
     ),

@@ -26,7 +26,7 @@ from stemlight.training.callbacks import HISTORY_FILE
 from stemlight.training.recipe import read_recipe
 from stemlight.training.run import train
 
-RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "stemlight-small.yaml"
+RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "stemlight.yaml"
 N_SONGS, SONG_SECONDS, RATE_HZ = 4, 20, 44_100
 
 

@@ -23,7 +23,7 @@ N_WINDOWS, N_FRAMES, N_RUNS = 3, 128, 5
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="stemlight-small")
+    parser.add_argument("--preset", default="stemlight-bands")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
