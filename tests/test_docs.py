@@ -96,6 +96,22 @@ def test_the_page_of_results_has_all_that_was_published_and_is_of_the_embedded_m
     assert f"with the weights `{embedded_weights()}`" in page, again
 
 
+def measured_rows(page):
+    """Return the first rows with the name of a system and five scores, or dashes for none."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    score = r" \**(?:-?\d+\.\d\d|[-–])\** \|"
+    rows = [
+        re.search(rf"(?m)^\| [^|]*{system}[^|]*\|(?:{score}){{5}}$", text)[0]
+        for system in ("stemlight", "tdc-vocals-2020", "mixture")
+    ]
+    return [re.findall(r"-?\d+\.\d\d", row) for row in rows]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
+def test_measured_scores_are_those_of_the_page_of_results(page):
+    assert measured_rows(page) == measured_rows("docs/results.md")
+
+
 def test_scores_are_those_of_the_registered_models():
     for remote in REMOTE_MODELS.values():
         for score in remote.scores:
