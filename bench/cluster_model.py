@@ -49,13 +49,13 @@ class Cluster:
 
     n_workers: int = option(1000, "workers")
     workers_per_node: int = option(16, "workers that a failing node takes along")
-    compute_factor: float = option(0.075, "computing time of a worker / length of the track")
-    startup_seconds: float = option(2.0, "from the start of a worker until its model is loaded")
-    dispatch_seconds: float = option(1e-3, "of the driver, to hand out a track and get its result")
+    compute_factor: float = option(0.076, "computing time of a worker / length of the track")
+    startup_seconds: float = option(10.0, "from the start of a worker until its model is loaded")
+    dispatch_seconds: float = option(1.3e-3, "of the driver, to hand out a track and get it back")
     dispatch_worker_seconds: float = option(
         1e-6, "the same for each worker: who looks after many takes longer"
     )
-    result_seconds: float = option(1e-4, "of the driver, to note a result in the report")
+    result_seconds: float = option(5e-5, "of the driver, to note a result in the report")
     mean_days_to_failure: float = option(30.0, "of one node; inf: none fails")
     notice_seconds: float = option(15.0, "until the driver knows that a worker is gone")
     replace_seconds: float = option(300.0, "until a failed node is replaced, or back")

@@ -28,10 +28,10 @@ class StorageSettings:
     connection_bytes_per_second: float = option(100e6, "of one transfer; inf: no limit")
     requests_per_second: float = option(5000.0, "of all workers together; inf: no limit")
     request_seconds: float = option(0.03, "latency of one request")
-    n_read_requests: int = option(4, "requests until a track is read, one after the other")
-    n_write_requests: int = option(7, "requests until its stems are stored")
-    read_byte_rate: float = option(110e3, "bytes of a second of a track")
-    written_byte_rate: float = option(330e3, "bytes of a second of all its stems")
+    n_read_requests: int = option(8, "requests until a track is read, one after the other")
+    n_write_requests: int = option(6, "requests until its stems are stored")
+    read_byte_rate: float = option(100e3, "bytes of a second of a track")
+    written_byte_rate: float = option(220e3, "bytes of a second of all its stems")
 
     def read_seconds(self, track_seconds: float) -> float:
         """Return how long reading takes when nobody else asks."""

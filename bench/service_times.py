@@ -3,15 +3,16 @@
     python -m bench.scale_simulation --measure
 
 Engines run tasks that do nothing, so all that is measured is their own work: processor time of the
-driver's process, all threads of it, for each task. It is measured with few workers and with more,
-for looking after many takes longer. The worker is measured with a track of four minutes in one
-thread, from reading to stored stems; the requests of a track are counted by a local server of S3.
+driver's process, all threads of it, for each task; with few workers and with more, for looking
+after many takes longer. How there can be thousands is told in `bench.many_workers`. The worker is
+measured with a track of four minutes in one thread, from reading to stored stems, in processor
+time, so that others on the same machine do not count. The requests of a track are counted by a
+local server of S3.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import logging
 import tempfile
@@ -25,11 +26,10 @@ import soundfile
 
 import stemlight
 from bench.machine import describe_machine
+from bench.many_workers import driver_seconds
 from bench.material import EXAMPLE
-from stemlight.batch.engines import Engine
 from stemlight.batch.local_engine import LocalEngine
 from stemlight.batch.manifest import Item
-from stemlight.batch.ray_engine import RayEngine
 from stemlight.batch.report import Report
 from stemlight.batch.storage import Store
 from stemlight.batch.work import Outcome, SeparateTrack
@@ -39,7 +39,8 @@ from stemlight.separation.song_options import SongOptions
 __all__ = ["measure"]
 
 _N_TASKS = 2000
-_FEW, _MANY = 1, 12
+_PROCESSES = (1, 12)
+_ACTORS = (100, 2000)
 _TRACK_SECONDS = 240
 _N_HASHED_BYTES = 1 << 28
 
@@ -47,17 +48,17 @@ _N_HASHED_BYTES = 1 << 28
 def measure() -> Iterator[str]:
     """Yield lines: what was measured, and the options that take it."""
     yield from describe_machine()
-    makers: dict[str, Callable[[int], Engine]] = {
-        "local": LocalEngine,
-        "ray": functools.partial(RayEngine, cpus_per_worker=0.1),
-    }
-    for name, make in makers.items():
-        few, many = (_driver_seconds(make(n_workers)) for n_workers in (_FEW, _MANY))
-        each = max(0.0, many - few) / (_MANY - _FEW)
+    for name, counts, measured in (
+        ("local", _PROCESSES, _local_driver_seconds),
+        ("ray", _ACTORS, driver_seconds),
+    ):
+        few, many = (measured(n_workers) for n_workers in counts)
+        each = max(0.0, many - few) / (counts[1] - counts[0])
         yield (
-            f"engine {name}: {few * 1e3:.2f} ms of the driver for a task with {_FEW} worker, "
-            f"{many * 1e3:.2f} ms with {_MANY}: "
-            f"--dispatch-seconds {few - each:.2g} --dispatch-worker-seconds {each:.2g}"
+            f"engine {name}: {few * 1e3:.2f} ms of the driver for a task with {counts[0]} workers, "
+            f"{many * 1e3:.2f} ms with {counts[1]}: "
+            f"--dispatch-seconds {max(0.0, few - counts[0] * each):.2g} "
+            f"--dispatch-worker-seconds {each:.2g}"
         )
     yield f"noting a result: --result-seconds {_report_seconds():.2g}"
     yield f"hashing: {_hash_rate() / 1e6:.0f} MB/s"
@@ -66,16 +67,16 @@ def measure() -> Iterator[str]:
         yield from _request_lines(Path(folder))
 
 
-def _driver_seconds(engine: Engine) -> float:
+def _local_driver_seconds(n_workers: int) -> float:
     """Return the driver's processor time for a task that does nothing."""
-    ends = engine.run(_nothing, range(2 * _N_TASKS))
+    ends = LocalEngine(n_workers).run(_nothing, range(2 * _N_TASKS))
     with contextlib.closing(ends):  # type: ignore[type-var]
-        for _ in range(_N_TASKS):
-            next(ends)
-        started = time.process_time()
         for _ in range(_N_TASKS // 2):
             next(ends)
-        return (time.process_time() - started) / (_N_TASKS // 2)
+        started = time.process_time()
+        for _ in range(_N_TASKS):
+            next(ends)
+        return (time.process_time() - started) / _N_TASKS
 
 
 def _nothing() -> Callable[[int], int]:
@@ -107,9 +108,9 @@ def _report_seconds() -> float:
 
 def _hash_rate() -> float:
     content = bytes(_N_HASHED_BYTES)
-    started = time.perf_counter()
+    started = time.process_time()
     hashlib.sha256(content).digest()
-    return _N_HASHED_BYTES / (time.perf_counter() - started)
+    return _N_HASHED_BYTES / (time.process_time() - started)
 
 
 def _worker_lines(folder: Path) -> Iterator[str]:
@@ -122,12 +123,14 @@ def _worker_lines(folder: Path) -> Iterator[str]:
         started = time.perf_counter()
         work = SeparateTrack(store=Store(str(folder / name)), options=options)()
         startup_seconds = time.perf_counter() - started
+        started = time.process_time()
         done = work(Item(id="track", path=str(track), options={}))
         assert done.status == "done", done.reason
+        seconds = time.process_time() - started
         n_bytes = sum(mark.n_bytes for mark in done.files.values())
         yield (
             f"worker, stems as {name}: --compute-factor "
-            f"{done.elapsed_seconds / done.duration_seconds:.4f} "
+            f"{seconds / done.duration_seconds:.4f} "
             f"--read-byte-rate {track.stat().st_size / done.duration_seconds:.0f} "
             f"--written-byte-rate {n_bytes / done.duration_seconds:.0f} "
             f"(model loaded in {startup_seconds:.2f} s)"
@@ -178,17 +181,17 @@ def _request_lines(folder: Path) -> Iterator[str]:
         files = fsspec.filesystem("s3", **access)
         files.mkdir("catalogue")
         audio = stemlight.read_audio(EXAMPLE)
-        paths = []
+        urls = []
         for number in (1, 2):
             path = folder / f"{number}.flac"
             soundfile.write(path, audio.samples.T / number, audio.sample_rate_hz)
             files.put_file(str(path), f"catalogue/{path.name}")
-            paths.append(f"s3://catalogue/{path.name}")
+            urls.append(f"s3://catalogue/{path.name}")
         store = Store("s3://catalogue/stems", access)
         work = SeparateTrack(store=store, input_options=access)()
-        for path in paths:
+        for url in urls:
             counting.methods.clear()
-            done = work(Item(id=path, path=path, options={}))
+            done = work(Item(id=url, path=url, options={}))
             assert done.status == "done", done.reason
     finally:
         logger.removeHandler(counting)

@@ -22,7 +22,7 @@ LAYERS = {  # layer: (its modules, the layers that it may import)
     ),
     "library": ("api __init__", "words signal models separation weights"),
     "shells": (
-        "cli gallery serve __main__",
+        "cli gallery serve batch memory __main__",
         "words signal models separation weights science library",
     ),
 }

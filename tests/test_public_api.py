@@ -27,6 +27,9 @@ HEAVY = (
     "soxr",
     "yaml",
     "fastapi",
+    "fsspec",
+    "pyarrow",
+    "ray",
 )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stemlight.cli.memory import MemoryLimit, size_bytes
 from stemlight.errors import InputError, UsageError, WeightsError
+from stemlight.memory import MemoryLimit, size_bytes
 
 from .material import noise, python, stemlight, stems_of, tree, write_song
 
@@ -109,7 +109,7 @@ def test_a_limit_that_is_high_enough_changes_no_byte(model, song, tmp_path):
 def test_the_limit_holds_for_processes_that_are_started_and_ends_with_the_command():
     code = (
         "import subprocess, sys\n"
-        "from stemlight.cli.memory import MemoryLimit\n"
+        "from stemlight.memory import MemoryLimit\n"
         "from stemlight.errors import InputError\n"
         "with MemoryLimit('800M') as memory:\n"
         "    child = [sys.executable, '-c', 'bytearray(900_000_000)']\n"
@@ -129,7 +129,7 @@ def test_the_limit_holds_for_processes_that_are_started_and_ends_with_the_comman
 def test_a_stricter_limit_of_the_caller_stays():
     code = (
         "import resource\n"
-        "from stemlight.cli.memory import MemoryLimit\n"
+        "from stemlight.memory import MemoryLimit\n"
         "before = (10**9, 2 * 10**9)\n"
         "resource.setrlimit(resource.RLIMIT_DATA, before)\n"
         "with MemoryLimit('4G'):\n"

@@ -139,7 +139,7 @@ def test_a_form_without_a_song_with_two_or_with_an_empty_one_is_refused(local, s
         ),
         (b"abc", "multipart/form-data", 415),
         (b"abc", "text/plain", 415),
-        (b"{", "application/json", 422),
+        (b"{}", "application/json", 415),
     ]:
         error_of(
             local.client.post(f"{API}/jobs", content=body, headers={"Content-Type": kind}), status
@@ -152,7 +152,7 @@ def test_a_song_below_an_allowed_folder_is_separated_where_it_lies(tmp_path):
     folder.mkdir()
     song = write_song(folder / "here.wav")
     with local_server(tmp_path / "data", allow_folders=(folder,)) as local:
-        answer = local.client.post(f"{API}/jobs", json={"path": str(song)})
+        answer = local.client.post(f"{API}/jobs/path", json={"path": str(song)})
         assert answer.status_code == 202, answer.text
         assert answer.json()["name"] == "here.wav"
         assert local.work()
@@ -179,14 +179,14 @@ def test_no_path_leads_out_of_the_allowed_folders(tmp_path, song):
             str(folder),
             f"{folder}/absent",
         ]:
-            answer = local.client.post(f"{API}/jobs", json={"path": path})
+            answer = local.client.post(f"{API}/jobs/path", json={"path": path})
             code, message = error_of(answer, 403)
             assert code == "forbidden"
             assert message.startswith("the path names no file below an allowed folder")
 
 
 def test_a_server_without_allowed_folders_takes_no_paths(local, song):
-    code, message = error_of(local.client.post(f"{API}/jobs", json={"path": str(song)}), 403)
+    code, message = error_of(local.client.post(f"{API}/jobs/path", json={"path": str(song)}), 403)
     assert (code, message[:27]) == ("forbidden", "this server takes no paths;")
 
 

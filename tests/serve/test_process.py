@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,34 @@ def test_a_song_that_crashes_its_worker_fails_after_three_times_and_others_are_d
         assert failed["message"] == "its worker crashed 3 times; the song may be damaged"
         assert wait_until(lambda: ended(client, good["id"]))["state"] == "done"
         assert "stemlight_worker_restarts 3.0" in client.get("/metrics").text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+def test_a_song_that_needs_more_memory_than_its_worker_may_have_fails_alone(serve, song, tmp_path):
+    bomb = tmp_path / "silence.flac"  # 200 kB, of which the engine makes 850 MB
+    with soundfile.SoundFile(bomb, "w", 44100, 2) as file:
+        for _ in range(20 * 60):
+            file.write(np.zeros((44100, 2), np.int16))
+    server = serve(engine=FAKE_ENGINE, max_memory="500M")
+    with server.client() as client:
+        bad, good = submit(client, bomb), submit(client, song)
+        (worker,) = wait_until(server.worker_pids)
+        failed = wait_until(lambda: ended(client, bad["id"]))
+        assert failed["state"] == "failed"
+        assert failed["message"].startswith("the server has not enough memory for this song; take")
+        assert wait_until(lambda: ended(client, good["id"]))["state"] == "done"
+        assert server.worker_pids() == [worker]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such wish")
+def test_where_memory_runs_out_linux_ends_workers_before_the_server(serve):
+    server = serve(engine=FAKE_ENGINE)
+    (worker,) = wait_until(server.worker_pids)
+
+    def badness(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    wait_until(lambda: badness(worker) > badness(server.process.pid))
 
 
 def test_a_killed_worker_is_replaced_and_its_job_is_done(serve, song):
@@ -232,6 +261,8 @@ def test_the_command_refuses_wrong_options_in_a_line(tmp_path, capfd):
         (("--model", "nope"), "no model 'nope'"),
         (("--database", "mysql://x"), "jobs are kept in sqlite or postgresql"),
         (("--api-key-file", tmp_path / "no"), "cannot be read"),
+        (("--max-memory", "much"), "--max-memory must be a size such as 800M"),
+        (("--max-memory", "9M"), "--max-memory 9M is less than the "),
     ]:
         words = ["serve", "--no-open", "--data-folder", tmp_path / "data", *arguments]
         with pytest.raises(SystemExit) as exited:

@@ -58,6 +58,7 @@ def test_a_download_is_named_after_the_song_and_the_name_cannot_end_the_header(s
         "stems/..%2Foriginal.flac",
         "stems/%2e%2e/%2e%2e/song",
         "play/..%2F",
+        "pieces/..%2F..%2Fsong?first=0&count=1",
         "peaks/..%2F..%2Fsong",
         "peaks/%2Fetc%2Fpasswd",
         "spectrogram/original.flac",
@@ -94,6 +95,48 @@ def test_lossy_stems_play_as_flac_of_their_length(tmp_path):
         before = local.studio.store.used_bytes()
         local.client.get(job["stems"][0]["play_url"])
         assert local.studio.store.used_bytes() == before
+
+
+def piece(served, url: str, first: int, count: int) -> np.ndarray:
+    return read(served.client.get(url, params={"first": first, "count": count}))
+
+
+def test_pieces_are_the_sound_itself_wherever_they_are_cut(served):
+    for sound in (*served.job["stems"], served.job["original"]):
+        whole = read(served.client.get(sound["url"]))
+        pieces = [piece(served, sound["pieces_url"], first, 1000) for first in range(0, 5000, 1000)]
+        assert [len(some) for some in pieces] == [1000, 1000, 1000, 1000, 0]
+        np.testing.assert_array_equal(np.concatenate(pieces), whole)
+        np.testing.assert_array_equal(
+            piece(served, sound["pieces_url"], 1234, 99), whole[1234:1333]
+        )
+
+
+@pytest.mark.parametrize("bit_depth", ["16", "24", "float"])
+def test_pieces_have_the_depth_of_their_stem(tmp_path, song, bit_depth):
+    with local_server(tmp_path / "data") as local:
+        job = local.done(song, format="wav", bit_depth=bit_depth)
+        stem = job["stems"][0]
+        whole = read(local.client.get(stem["url"]))
+        np.testing.assert_array_equal(piece(local, stem["pieces_url"], 0, 100_000), whole)
+
+
+def test_pieces_of_lossy_stems_are_counted_at_the_songs_rate(tmp_path):
+    song = write_song(tmp_path / "s.wav", rate_hz=44100)
+    with local_server(tmp_path / "data") as local:
+        job = local.done(song, format="opus")
+        assert job["sample_rate_hz"] == 44100
+        answer = local.client.get(job["stems"][0]["pieces_url"], params={"first": 0, "count": 9})
+        assert soundfile.info(io.BytesIO(answer.content)).samplerate == 44100
+        whole = piece(local, job["stems"][0]["pieces_url"], 0, 100_000)
+        assert len(whole) == pytest.approx(22050, abs=2)
+
+
+def test_a_piece_too_long_is_refused(served):
+    url = served.job["stems"][0]["pieces_url"]
+    for first, count in ((0, 2**21 + 1), (-1, 10), (0, 0), (2**41, 1)):
+        answer = served.client.get(url, params={"first": first, "count": count})
+        assert answer.status_code == 422
 
 
 def test_peaks_hold_the_extremes_of_all_channels(served):
@@ -214,7 +257,10 @@ def test_songs_that_no_stem_file_holds_offer_none(served):
 
 def test_results_of_a_job_that_waits_are_a_conflict(served):
     job = served.submit(served.song)
-    for path in ("stems/vocals.flac", "original", "stems.zip", "peaks/original", "play/vocals"):
+    for path in (
+        *("stems/vocals.flac", "original", "stems.zip", "peaks/original", "play/vocals"),
+        "pieces/original?first=0&count=1",
+    ):
         answer = served.client.get(f"{API}/jobs/{job['id']}/{path}")
         assert answer.status_code == 409
         assert answer.json()["error"]["message"] == "the job is queued and has no result"

@@ -187,7 +187,7 @@ def test_json_of_any_size_is_not_read(local, song):
     job = local.done(song)
     huge = b'{"format": "' + b"x" * 100_000 + b'"}'
     kind = {"Content-Type": "application/json"}
-    for path in ("/jobs", f"/jobs/{job['id']}/mix", "/session"):
+    for path in ("/jobs/path", f"/jobs/{job['id']}/mix", "/session"):
         answer = local.client.post(f"{API}{path}", content=huge, headers=kind)
         assert answer.status_code == 413, answer.text
 

@@ -84,6 +84,20 @@ def test_a_worker_whose_job_advances_no_more_ends_itself(local, song, monkeypatc
     assert ended == [4]
 
 
+def test_the_time_left_grows_while_nothing_is_done_whatever_the_engine_says(local, song):
+    class Reads(FakeEngine):
+        def separate(self, song, folder, options, tell):
+            tell(0.2, 0.1)  # what it read, at once
+            time.sleep(2.0)
+            seen.append(local.get(job["id"])["seconds_left"])
+            return super().separate(song, folder, options, tell)
+
+    seen = []
+    job = local.submit(song)
+    assert Worker(local.settings, local.studio.store, Reads()).run_one()
+    assert 4.0 < seen[0] < 12.0
+
+
 def test_the_lease_of_a_slow_job_is_renewed(local, song):
     local.submit(song)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import pickle
@@ -571,3 +572,62 @@ def test_a_stem_that_is_too_long_for_a_shard_has_one_of_its_own(tmp_path):
     prepare_tracks(tracks, tmp_path / "out", OPTIONS)
     lengths = [len(content) for content in shards_of(tmp_path / "out").values()]
     assert lengths == [4000, 24_000, 4000]
+
+
+def backwards(make_worker, tasks):
+    """Spread work as badly as can be: what comes last is done first."""
+    work = pickle.loads(pickle.dumps(make_worker))()
+    for task in reversed(list(tasks)):
+        yield task, work(task)
+
+
+def test_workers_make_the_bytes_that_one_process_makes_in_whatever_order_they_end(tmp_path):
+    write_songs(tmp_path / "music", "a", "b", "c", "d", n_samples=1200)
+    (tmp_path / "music" / "c" / "drums.wav").write_bytes(b"damaged")
+    (tmp_path / "music" / "d" / "vocals.wav").unlink()
+    write(tmp_path / "music" / "d" / "mixture.wav", noise(9, 1200))
+    told = []
+
+    def tell(name, number, n_tracks):
+        told.append((name, number, n_tracks))
+
+    results = [
+        prepare(
+            tmp_path / "music",
+            tmp_path / ("one" if spread is None else "workers"),
+            on_failed=lambda name, error: None,
+            on_track=tell,
+            spread=spread,
+        )
+        for spread in (None, backwards)
+    ]
+    assert results[0] == results[1]
+    assert results[0].failed == ("c",)
+    assert told[:4] == told[4:]
+    first, second = tmp_path / "one", tmp_path / "workers"
+    assert shards_of(first) == shards_of(second)
+    assert len(shards_of(first)) > 1
+    assert (first / "index.json").read_bytes() == (second / "index.json").read_bytes()
+    assert not list(second.glob(".parts*"))
+
+
+def test_a_call_on_workers_that_is_ended_is_taken_up_to_the_same_bytes(tmp_path):
+    music = tmp_path / "music"
+    write_songs(music, "a", "b", "c", "d")
+    prepare(music, tmp_path / "whole")
+
+    def ends_after_two(make_worker, tasks):
+        work = make_worker()
+        for task in itertools.islice(tasks, 2):
+            yield task, work(task)
+        work(next(tasks))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(music, tmp_path / "out", spread=ends_after_two)
+    assert not list((tmp_path / "out").glob(".parts*"))
+    (tmp_path / "out" / ".parts-0").mkdir()  # as a killed one leaves it
+    again = prepare(music, tmp_path / "out", spread=backwards)
+    assert (again.kept, again.decoded) == (("a", "b"), ("c", "d"))
+    assert shards_of(tmp_path / "out") == shards_of(tmp_path / "whole")
+    assert not list((tmp_path / "out").glob(".parts*"))

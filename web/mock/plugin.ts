@@ -14,9 +14,12 @@ class MockServer {
   private streams = new Set<ServerResponse>();
 
   readonly handle: Connect.NextHandleFunction = (request, response, next) => {
-    const { pathname } = new URL(request.url ?? "/", "http://mock");
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://mock");
     if (!pathname.startsWith("/api/v1/")) return next();
-    this.answer(pathname.slice("/api/v1/".length).split("/"), request, response);
+    const path = pathname.slice("/api/v1/".length).split("/");
+    const [first, count] = ["first", "count"].map((name) => Number(searchParams.get(name)));
+    if (path[2] === "pieces") file(response, wav(path[3] ?? "", first, count), "audio/wav");
+    else this.answer(path, request, response);
   };
 
   private answer(path: string[], request: IncomingMessage, response: ServerResponse): void {
@@ -50,12 +53,12 @@ class MockServer {
       json(response, job);
     } else if (part === undefined) json(response, job);
     else if (part === "peaks") json(response, peaks(name));
-    else if (part === "mix") file(request, response, wav("original"), "audio/wav");
+    else if (part === "mix") file(response, wav("original"), "audio/wav");
     else if (part === "spectrogram") {
       const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><path fill="#213" d="M0 0h40v20H0z"/><path stroke="#fa6" d="M0 15h40M0 10h20M20 5h20"/></svg>`;
       response.setHeader("X-Frequency-Low-Hz", "40").setHeader("X-Frequency-High-Hz", "16000");
-      file(request, response, Buffer.from(svg), "image/svg+xml");
-    } else file(request, response, wav(name.replace(/\..*/, "") || "original"), "audio/wav");
+      file(response, Buffer.from(svg), "image/svg+xml");
+    } else file(response, wav(name.replace(/\..*/, "") || "original"), "audio/wav");
   }
 
   private stream(response: ServerResponse): void {
@@ -91,7 +94,7 @@ class MockServer {
       duration_seconds: SECONDS,
       sample_rate_hz: RATE_HZ,
       stems: [],
-      original: { url: `${base}/original`, peaks_url: `${base}/peaks/original` },
+      original: { pieces_url: `${base}/pieces/original`, peaks_url: `${base}/peaks/original` },
       archive_url: `${base}/stems.zip`,
       stem_mp4_url: `${base}/stems.mp4`,
     };
@@ -109,7 +112,7 @@ class MockServer {
         const stem = (name: string) => ({
           name,
           url: `${base}/stems/${name}.wav`,
-          play_url: `${base}/play/${name}`,
+          pieces_url: `${base}/pieces/${name}`,
           size_bytes,
           peaks_url: `${base}/peaks/${name}`,
         });
@@ -134,22 +137,8 @@ function fail(response: ServerResponse, status: number, message: string): void {
   json(response, { error: { code: "mock", message } }, status);
 }
 
-function file(
-  request: IncomingMessage,
-  response: ServerResponse,
-  content: Buffer,
-  type: string,
-): void {
-  const range = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? "");
-  response.setHeader("Content-Type", type);
-  if (range === null) {
-    response.end(content);
-    return;
-  }
-  const first = Number(range[1]);
-  const last = Math.min(content.length - 1, range[2] ? Number(range[2]) : content.length - 1);
-  response.writeHead(206, { "Content-Range": `bytes ${first}-${last}/${content.length}` });
-  response.end(content.subarray(first, last + 1));
+function file(response: ServerResponse, content: Buffer, type: string): void {
+  response.setHeader("Content-Type", type).end(content);
 }
 
 /** Serve the mock with `vite` and `vite preview`; the latter under the server's security policy. */

@@ -48,8 +48,8 @@ export function samples(name: string): Float32Array {
   return sound;
 }
 
-export function wav(name: string): Buffer {
-  const sound = samples(name);
+export function wav(name: string, first = 0, count = FRAMES): Buffer {
+  const sound = samples(name).subarray(first, first + count);
   const file = Buffer.alloc(44 + sound.length * 2);
   file.write("RIFF", 0);
   file.writeUInt32LE(36 + sound.length * 2, 4);

@@ -5,7 +5,7 @@ export type JobState = "queued" | "running" | "done" | "failed" | "cancelled" | 
 export interface Stem {
   name: string;
   url: string;
-  play_url: string;
+  pieces_url: string;
   size_bytes: number;
   peaks_url: string;
 }
@@ -31,7 +31,7 @@ export interface Job {
   duration_seconds: number | null;
   sample_rate_hz: number | null;
   stems: Stem[];
-  original: { url: string; peaks_url: string } | null;
+  original: { pieces_url: string; peaks_url: string } | null;
   archive_url: string | null;
   stem_mp4_url: string | null;
 }

@@ -55,6 +55,11 @@ export function side(pan: number): string {
   return `${percent} % ${pan < 0 ? "left" : "right"}`;
 }
 
+/** A line of the server as one of the page; a name that begins it stays as it is. */
+export function sentence(line: string, name: string): string {
+  return line.startsWith(name) ? line : line.charAt(0).toUpperCase() + line.slice(1);
+}
+
 /** What a job is at, in one line. */
 export function stateOf(job: Job): string {
   switch (job.state) {
@@ -68,7 +73,7 @@ export function stateOf(job: Job): string {
     case "done":
       return "Ready";
     case "failed":
-      return job.message ?? "Failed; the server's log says why";
+      return sentence(job.message ?? "failed; the server's log says why", job.name);
     case "cancelled":
       return "Cancelled";
     case "expired":

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { digitOf } from "../src/mixer/shortcuts";
 import { halves } from "../src/mixer/waveform";
-import { clock, level, side, size, span, stemName, timeLeft } from "../src/words";
+import { clock, level, sentence, side, size, span, stemName, timeLeft } from "../src/words";
 
 describe("words", () => {
   it("for times", () => {
@@ -34,6 +34,10 @@ describe("words", () => {
       "silent",
     ]);
     expect([0, -0.3, 1].map(side)).toEqual(["centre", "30 % left", "100 % right"]);
+  });
+  it("for lines of the server, which begin small, unless with the name of the song", () => {
+    expect(sentence("every stem is muted", "a.wav")).toBe("Every stem is muted");
+    expect(sentence("a.wav is no audio", "a.wav")).toBe("a.wav is no audio");
   });
   it("for names of songs, whose end is taken off once", () => {
     expect(["a.b.flac", "Vol. 2", "x"].map(stemName)).toEqual(["a.b", "Vol. 2", "x"]);

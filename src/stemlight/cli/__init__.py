@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from stemlight._version import __version__
+from stemlight.cli.batch import batch
 from stemlight.cli.blend import blend
 from stemlight.cli.comparison import compare
 from stemlight.cli.console import complain
@@ -67,7 +68,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=SeparateCommand)(separate)
-for _command in (info, doctor, evaluate, compare, train, export, blend, inspect, serve, gallery):
+_COMMANDS = (info, doctor, evaluate, compare, train, export, blend, inspect, serve, batch, gallery)
+for _command in _COMMANDS:
     app.command()(_command)
 app.command("import")(import_files)
 app.add_typer(models_app, name="models")

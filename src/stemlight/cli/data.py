@@ -22,6 +22,7 @@ from stemlight.cli.console import (
     write_json,
 )
 from stemlight.cli.interrupts import Interrupts
+from stemlight.cli.spreading import AddressOption, Place, RunOnOption, WorkersOption
 from stemlight.cli.synthesis import synth
 from stemlight.errors import InputError, UsageError
 
@@ -137,13 +138,18 @@ def prepare(
     format: Annotated[
         str, typer.Option(metavar="int16|float16", help="How samples are stored.")
     ] = "int16",
+    run_on: RunOnOption = None,
+    workers: WorkersOption = 0,
+    address: AddressOption = None,
 ) -> None:
     """Decode tracks once, into shards that training maps into memory.
 
     FOLDER then holds these tracks and no others. A second call does what is new or has changed; one
     that was ended goes on. Of tracks that lack one of the NAMES the mixture is kept, too. What
     cannot be read gets a line on standard error, and the exit code is 1. Needs the extra `train`.
+    --run-on ray needs the extra `scale`, and workers that reach PATH and FOLDER as they are here.
     """
+    place = Place.asked(run_on, workers, address)
     names = _source_names(sources)
     if format not in ("int16", "float16"):
         raise UsageError(f"--format must be int16 or float16, not {format!r}")
@@ -166,11 +172,15 @@ def prepare(
         sources=tuple(names),
     )
     with Interrupts() as interrupts, contextlib.ExitStack() as waiting:
-        with track_progress() as show:
+        with track_progress() as show, contextlib.ExitStack() as working:
 
             def wait() -> None:
                 note(f"another process prepares {_shown(str(output))}; waiting for it")
                 waiting.enter_context(interrupts.at_once())
+
+            spread = None
+            if place is not None:
+                spread = working.enter_context(place.opened(interrupts, len(tracks)))
 
             def begin(name: str, number: int, n_tracks: int) -> None:
                 waiting.close()
@@ -184,6 +194,7 @@ def prepare(
                 on_track=begin,
                 on_failed=lambda name, error: fail(f"{_shown(name)}: {error}"),
                 on_wait=wait,
+                spread=spread,
             )
         interrupts.check()
     for line in _prepared(result, output, names, sample_rate):

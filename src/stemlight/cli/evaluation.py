@@ -34,6 +34,7 @@ from stemlight.cli.scoring import (
     working,
     write,
 )
+from stemlight.cli.spreading import AddressOption, Place, RunOnOption, WorkersOption
 from stemlight.cli.systems import ESTIMATES, ModelOptions, open_systems
 from stemlight.errors import UsageError
 
@@ -48,7 +49,7 @@ _MIXTURE = "mixture"
 Records = Mapping[str, "Sequence[TrackRecord]"]
 
 
-# Seventeen parameters: a command has one for each of its options.
+# Twenty parameters: a command has one for each of its options.
 def evaluate(
     models: Annotated[
         list[str] | None,
@@ -87,6 +88,9 @@ def evaluate(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = 0,
+    run_on: RunOnOption = None,
+    workers: WorkersOption = 0,
+    address: AddressOption = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Write all scores as JSON, too.")
     ] = None,
@@ -94,11 +98,15 @@ def evaluate(
     """Separate whole tracks and score the stems against the true ones.
 
     Give --data, or --recipe, which needs the extra `train`. --output needs the extra `evaluate`; a
-    run that was ended goes on there, and tracks that are done are not separated again.
+    run that was ended goes on there, and tracks that are done are not separated again. --run-on ray
+    needs the extra `scale`; workers read the tracks by the paths that they have here.
 
     docs/metrics.md says what each metric means.
     """
     source = _Source(data=data, split=split, only=only, recipe=recipe, settings=settings or [])
+    place = Place.asked(run_on, workers, address)
+    if place is not None and recipe is not None:
+        raise UsageError("--run-on belongs to --data; tracks of a recipe may be in memory here")
     source.check()
     refuse_lost_report(report)
     chosen = chosen_metrics(metrics, output)
@@ -114,7 +122,10 @@ def evaluate(
     is_one = len(systems) == 1
     if is_one and chosen == ("sdr",) and systems[0].name != _MIXTURE:
         systems += open_systems(options, [_MIXTURE])
-    work = Work.choose(jobs, threads, options, len(tracks))
+    if place is None:
+        work = Work.choose(jobs, threads, options, len(tracks))
+    else:
+        work = Work.elsewhere(place, jobs, threads, len(tracks))
     if recipe is not None:  # whose tracks may be in memory, and do not travel
         work = Work(n_processes=1, n_threads=work.n_threads if threads else 0)
     scoring = Scoring(
@@ -124,8 +135,8 @@ def evaluate(
         folder=output,
         n_threads=work.n_threads,
     )
-    with Interrupts() as interrupts, working(options, systems, work, interrupts) as workers:
-        records = score_tracks(scoring, tracks, workers)
+    with Interrupts() as interrupts, working(options, systems, work, interrupts) as hands:
+        records = score_tracks(scoring, tracks, hands)
         if output is not None:
             where = source.name
             findings = Findings(
@@ -135,7 +146,7 @@ def evaluate(
                 data=where,
                 subset=subset_of(split),
             )
-            write(findings, workers)
+            write(findings, hands)
     _print(records, stems, chosen, is_one=is_one, is_chosen=metrics is not None)
     if report is not None:
         facts = {"engine": engine, "device": device, "precision": precision}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import typer
 from stemlight.cli.console import aligned, note, print_result, track_progress
 from stemlight.cli.health import usable_threads
 from stemlight.cli.interrupts import Interrupts
+from stemlight.cli.spreading import Place
 from stemlight.errors import InputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Work:
 
     n_processes: int
     n_threads: int
+    place: Place | None = None
+    """None: processes of its own."""
 
     @classmethod
     def choose(cls, jobs: int, threads: int, options: ModelOptions, n_tracks: int) -> Work:
@@ -126,6 +129,19 @@ class Work:
         most = min(n_cores, _MOST_PROCESSES) if is_on_cpu else 1
         n_processes = max(1, min(jobs or most, n_tracks))
         return cls(n_processes=n_processes, n_threads=threads or max(1, n_cores // n_processes))
+
+    @classmethod
+    def elsewhere(cls, place: Place, jobs: int, threads: int, n_tracks: int) -> Work:
+        """Work on an engine; where this is the machine, its cores are shared among the workers.
+
+        Raises:
+            UsageError: `jobs` is given.
+        """
+        if jobs:
+            raise UsageError("--jobs is of processes here; give --workers beside --run-on")
+        n_cores = usable_threads() if place.address is None else 1
+        n_threads = threads or max(1, n_cores // place.count(n_tracks))
+        return cls(n_processes=place.count(n_tracks), n_threads=n_threads, place=place)
 
 
 def chosen_metrics(names: str | None, output: Path | None) -> tuple[str, ...]:
@@ -186,7 +202,7 @@ def subset_of(split: str | None) -> str:
     return "train" if split in ("train", "valid") else "test"
 
 
-@contextmanager
+@contextlib.contextmanager
 def working(
     options: ModelOptions, systems: Sequence[System], work: Work, interrupts: Interrupts
 ) -> Iterator[Workers]:
@@ -194,13 +210,24 @@ def working(
     from stemlight.cli.systems import open_system
     from stemlight.comparison import Workers
 
-    with track_progress(is_done=True) as tell:
+    with track_progress(is_done=True) as tell, contextlib.ExitStack() as opened:
         watcher: Watcher = _Watch(interrupts, tell)
+        spread = None
+        if work.place is not None:
+            spread = opened.enter_context(
+                work.place.opened(
+                    interrupts,
+                    work.n_processes,
+                    n_threads=work.n_threads,
+                    has_gpu=options.device == "cuda",
+                )
+            )
         yield Workers(
             open_system=partial(open_system, replace(options, n_threads=work.n_threads)),
             opened=tuple(systems),
             n_processes=work.n_processes,
             n_threads=work.n_threads,
+            spread=spread,
             watcher=watcher,
         )
 

@@ -14,9 +14,9 @@ from typer.core import TyperCommand
 from stemlight._version import __version__
 from stemlight.cli.console import refuse_lost_report, write_json
 from stemlight.cli.interrupts import Interrupts
-from stemlight.cli.memory import MemoryLimit
 from stemlight.cli.song_batch import SongBatch
 from stemlight.errors import UsageError
+from stemlight.memory import MemoryLimit
 
 if TYPE_CHECKING:
     from stemlight.audio.files import ReadableFile

@@ -12,6 +12,11 @@ from stemlight.errors import UsageError
 
 __all__ = ["serve"]
 
+_ENGINES = {
+    "local": "stemlight.serve.engine:open_engine",
+    "ray": "stemlight.serve.ray_serve:open_engine",
+}
+
 
 # Two dozen options, each one choice of the owner of a server.
 def serve(
@@ -64,9 +69,23 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME|PATH", help="Repeatable; the first is the default. [stemlight]"),
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Private memory of each worker, for example 2G; songs that need more fail. "
+            "Linux only.",
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option(metavar="N", min=0, max=1024, help="Of each worker; 0 takes all cores.")
     ] = 0,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray", help="Where songs are separated: here, or by Ray Serve's replicas."
+        ),
+    ] = "local",
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = True,
@@ -79,6 +98,11 @@ def serve(
         from stemlight.serve.running import run_server
         from stemlight.serve.security import read_keys
         from stemlight.serve.settings import ServeSettings
+    if engine not in _ENGINES:
+        raise UsageError(f"--engine must be one of {', '.join(_ENGINES)}, not {engine!r}")
+    if engine == "ray":
+        with with_extra("serve-ray", "--engine ray"):
+            import ray  # noqa: F401
     if data_folder is None:
         from platformdirs import user_data_path
 
@@ -103,7 +127,9 @@ def serve(
         quota_bytes=quota_bytes,
         devices=tuple(device or ("auto",)) * workers,
         models=tuple(model or ("stemlight",)),
+        max_memory=max_memory,
         threads=threads,
+        engine=_ENGINES[engine],
     )
     if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
         note(f"everybody who reaches {host} may use this server; --api-key-file asks for keys")

@@ -38,7 +38,7 @@ from stemlight.comparison.tables import (
     score_table,
     track_table,
 )
-from stemlight.comparison.workers import OpenSystem, OpenSystems, Watcher, Workers
+from stemlight.comparison.workers import OpenSystem, OpenSystems, Spread, Watcher, Workers
 from stemlight.comparison.writing import Findings, check_extra, main_metrics, write_findings
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "ReadableTrack",
     "ScoredTrack",
     "Scoring",
+    "Spread",
     "System",
     "Table",
     "TrackRecord",

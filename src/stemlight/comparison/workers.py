@@ -11,17 +11,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from stemlight.comparison.systems import System
-from stemlight.errors import OutputError
+from stemlight.errors import OutputError, StemlightError
 
-__all__ = ["OpenSystem", "OpenSystems", "Watcher", "Workers"]
+__all__ = ["OpenSystem", "OpenSystems", "Spread", "Watcher", "Workers"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 OpenSystem = Callable[[str], System]
+_Named = tuple[str, Any]
+Spread = Callable[
+    [Callable[[], Callable[[_Named], Any]], Iterable[_Named]], Iterator[tuple[_Named, Any]]
+]
+"""Given what makes a worker, which does one task, and tasks with their names: yields each task with
+its result as it ends, or with a `StemlightError` if its worker dies of it."""
 
 _POLL_SECONDS = 0.2
 # What linear algebra reads when it is loaded.
@@ -63,6 +70,8 @@ class Workers:
     opened: tuple[System, ...] = ()
     n_processes: int = 1
     n_threads: int = 1
+    spread: Spread | None = None
+    """Does the work in the place of all processes of its own."""
     watcher: Watcher
 
     def do_all(
@@ -72,12 +81,15 @@ class Workers:
 
         Raises:
             OutputError: A process was killed.
+            StemlightError: A worker raised it.
         """
         results: dict[str, _Result] = {}
         n_processes = min(self.n_processes, len(items))
         try:
             for name, result in (
-                self._here(function, items)
+                self._away(self.spread, function, items)
+                if self.spread is not None
+                else self._here(function, items)
                 if n_processes <= 1
                 else self._in_processes(function, items, n_processes)
             ):
@@ -97,6 +109,19 @@ class Workers:
         for name, item in items.items():
             self.watcher.check()
             yield name, function(systems, item)
+
+    def _away(
+        self,
+        spread: Spread,
+        function: Callable[[OpenSystems, _Item], _Result],
+        items: Mapping[str, _Item],
+    ) -> Iterator[tuple[str, _Result]]:
+        make_worker = partial(_make_worker, function, self.open_system)
+        with contextlib.closing(spread(make_worker, items.items())) as ends:  # type: ignore[type-var]
+            for (name, _), result in ends:
+                if isinstance(result, StemlightError):
+                    raise result
+                yield name, result
 
     def _in_processes(
         self,
@@ -138,6 +163,21 @@ def _start_worker(open_system: OpenSystem) -> None:
 def _do(function: Callable[[OpenSystems, _Item], _Result], item: _Item) -> _Result:
     assert _systems is not None, "the pool starts its workers first"
     return function(_systems, item)
+
+
+def _make_worker(
+    function: Callable[[OpenSystems, _Item], _Result], open_system: OpenSystem
+) -> Callable[[_Named], _Result | StemlightError]:
+    """Return what does one item; an error of ours is its result, for it is no death."""
+    systems = OpenSystems(open_system)
+
+    def do(task: _Named) -> _Result | StemlightError:
+        try:
+            return function(systems, task[1])
+        except StemlightError as error:
+            return error
+
+    return do
 
 
 @contextlib.contextmanager

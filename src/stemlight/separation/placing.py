@@ -25,7 +25,7 @@ from pathlib import Path
 from stemlight.audio.wording import reason, shown
 from stemlight.errors import OutputError
 
-__all__ = ["placed_together", "remove_left_overs"]
+__all__ = ["hidden_folder_for", "placed_together", "remove_left_overs"]
 
 _HIDDEN_NAME = re.compile(r"\.stemlight-(?P<host>[0-9a-f]{6})-[0-9a-f]{8}\.part")
 _FOREIGN_SECONDS = 24 * 3600
@@ -46,7 +46,7 @@ def placed_together(
     try:
         _make_missing(folder.parent, made)
         _check_targets(folder, files, replaceable)
-        with _hidden_folder_for(folder) as part:
+        with hidden_folder_for(folder) as part:
             yield part
             _check_targets(folder, files, replaceable)  # again: much time has passed
             _place(part, folder, files)
@@ -114,7 +114,7 @@ def _hold(folder: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _hidden_folder_for(folder: Path) -> Iterator[Path]:
+def hidden_folder_for(folder: Path) -> Iterator[Path]:
     """Make a hidden folder on the file system of `folder`, and remove what is left of it."""
     is_inside = folder.is_dir()
     descriptor: int | None = None

@@ -23,7 +23,6 @@ from stemlight.serve.media_routes import media_router
 from stemlight.serve.metrics import Metrics, Timed
 from stemlight.serve.problems import add_problem_handlers
 from stemlight.serve.routes import open_router, router
-from stemlight.serve.schemas import PathJobIn
 from stemlight.serve.security import Gate, Keys
 from stemlight.serve.settings import ServeSettings
 from stemlight.serve.store import Store
@@ -75,6 +74,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # what generated clients call it
     )
     keys = Keys(settings.api_keys)
     add_problem_handlers(app)
@@ -92,7 +92,6 @@ def create_app(settings: ServeSettings) -> FastAPI:
             expose_headers=["Location", "Retry-After", "X-Gain-Db"],
         )
     app.add_middleware(Gate, settings=settings, keys=keys)
-    _describe_paths(app)
     return app
 
 
@@ -152,20 +151,3 @@ def _add_page(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def plain_page() -> HTMLResponse:
         return HTMLResponse(_PLAIN_PAGE)
-
-
-def _describe_paths(app: FastAPI) -> None:
-    """Put the model of a submission by path into the description: no argument names it."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, object]:
-        if app.openapi_schema is None:
-            schema = describe()
-            path_job = PathJobIn.model_json_schema(ref_template="#/components/schemas/{model}")
-            models = schema["components"]["schemas"]
-            models |= path_job.pop("$defs", {})
-            models["PathJobIn"] = path_job
-        assert app.openapi_schema is not None
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -59,7 +59,9 @@ class StemlightEngine:
     """Runs stemlight's models, and keeps the last one loaded."""
 
     def __init__(self, settings: ServeSettings, device: str) -> None:
-        self._settings = settings
+        self.max_seconds = settings.max_seconds
+        """Longest song."""
+        self._n_threads = settings.threads
         self._device = device
         self._loaded: tuple[str, Separator] | None = None
 
@@ -78,10 +80,10 @@ class StemlightEngine:
             complement=options["complement"],
             format=options["format"],
             bit_depth=options["bit_depth"],
-            max_duration_seconds=self._settings.max_seconds,
+            max_duration_seconds=self.max_seconds,
         )
         done = separate_file(
-            self._separator(options["model"]),
+            self.load(options["model"]),
             song,
             folder,
             options=chosen,
@@ -94,7 +96,8 @@ class StemlightEngine:
             n_channels=done.n_channels,
         )
 
-    def _separator(self, model: str) -> Separator:
+    def load(self, model: str) -> Separator:
+        """Return a model, the one of the last song at once."""
         from stemlight.api import load
 
         if self._loaded is None or self._loaded[0] != model:
@@ -104,7 +107,7 @@ class StemlightEngine:
                 model,
                 engine="onnx" if on_cpu else "torch",
                 device=self._device,
-                n_threads=self._settings.threads,
+                n_threads=self._n_threads,
                 offline=True,
             )
             self._loaded = model, separator

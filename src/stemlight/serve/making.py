@@ -16,8 +16,6 @@ __all__ = ["Makers", "part_path"]
 
 _T = TypeVar("_T")
 
-_AT_ONCE, _MOST_WAITING = 2, 16
-
 
 def part_path(target: Path) -> Path:
     """Return a name beside the target that nobody else has; its folder is made."""
@@ -28,8 +26,9 @@ def part_path(target: Path) -> Path:
 class Makers:
     """Lets few requests compute at a time; others wait, and too many are refused."""
 
-    def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+    def __init__(self, *, at_once: int, most_waiting: int) -> None:
+        self._limiter = anyio.CapacityLimiter(at_once)
+        self._most_here = at_once + most_waiting
         self._n_here = 0
 
     async def run(self, make: Callable[[], _T]) -> _T:
@@ -38,9 +37,9 @@ class Makers:
         Raises:
             RefusalError: too many wait already.
         """
-        if self._n_here >= _AT_ONCE + _MOST_WAITING:
+        if self._n_here >= self._most_here:
             raise RefusalError(
-                429, f"{_MOST_WAITING} files wait to be made; try again", retry_seconds=5
+                429, f"{self._n_here} requests like this one wait; try again", retry_seconds=5
             )
         self._n_here += 1
         try:

@@ -18,7 +18,7 @@ from stemlight.serve.making import part_path
 from stemlight.serve.mix import StemMix, write_mix
 from stemlight.serve.peaks import peak_numbers, read_peaks
 from stemlight.serve.problems import RefusalError
-from stemlight.serve.products import ORIGINAL, playable_format, write_playable
+from stemlight.serve.products import ORIGINAL, playable_format, read_piece, write_playable
 from stemlight.serve.routes import ERRORS
 from stemlight.serve.schemas import ErrorOut, MixIn, PeaksOut
 from stemlight.serve.spectrogram import frequency_range_hz, spectrogram_png
@@ -30,6 +30,7 @@ __all__ = [
     "get_archive",
     "get_original",
     "get_peaks",
+    "get_piece",
     "get_spectrogram",
     "get_stem",
     "get_stem_mp4",
@@ -54,6 +55,7 @@ _MEDIA_TYPES = {
     "stem.mp4": "audio/mp4",
 }
 _PLAYABLE = ("wav", "flac")
+_MOST_PIECE_FRAMES = 2**21  # 47 s at 44.1 kHz
 
 
 def _sound(media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -76,16 +78,25 @@ def get_stem(file_name: str, job: OwnJob, studio: StudioHere, download: bool = F
 @media_router.get("/play/{name}", response_class=FileResponse, responses=_sound("audio/*"))
 async def play(name: str, job: OwnJob, studio: StudioHere) -> Response:
     """Give a stem as browsers decode it to the sample: FLAC or WAV."""
-    if name == ORIGINAL:
-        return get_original(job, studio)
-    stem = _stem(job, name)
-    if stem_format(job) in _PLAYABLE:
-        return _file(studio.result_file(job, stem["file"]), stem_format(job), None)
-    format = playable_format(stem["sample_rate_hz"], job.result["n_channels"])
-    source = studio.result_file(job, stem["file"])
-    target = studio.result_file(job, "made", f"{name}.{format}")
-    await _made(studio, job, target, functools.partial(_decode, source))
-    return _file(target, format, None)
+    path = await _playable(name, job, studio)
+    return _file(path, path.suffix.removeprefix("."), None)
+
+
+@media_router.get("/pieces/{name}", response_class=Response, responses=_sound("audio/wav"))
+async def get_piece(
+    name: str,
+    job: OwnJob,
+    studio: StudioHere,
+    first: int = Query(ge=0, le=2**40),
+    count: int = Query(ge=1, le=_MOST_PIECE_FRAMES),
+) -> Response:
+    """Give `count` frames of a stem or of the original, from `first` on, as WAV; fewer at the end.
+
+    Frames are counted at the job's sample rate, so those of all its sounds are the same moments.
+    """
+    path = await _playable(name, job, studio)
+    content = await studio.readers.run(functools.partial(read_piece, path, first, count))
+    return Response(content, media_type=_MEDIA_TYPES["wav"])
 
 
 @media_router.get("/original", response_class=FileResponse, responses=_sound("audio/*"))
@@ -217,14 +228,29 @@ def _stem(job: Job, name: str) -> dict[str, Any]:
     return stems[name]
 
 
+async def _playable(name: str, job: Job, studio: Studio) -> Path:
+    """Return a sound's file as browsers decode it; of other formats it is made once."""
+    if name == ORIGINAL:
+        _refuse_unfinished(job)
+        return studio.result_file(job, job.result["original"]["file"])
+    source = studio.result_file(job, _stem(job, name)["file"])
+    if stem_format(job) in _PLAYABLE:
+        return source
+    rate_hz = job.result["sample_rate_hz"]
+    format = playable_format(rate_hz, job.result["n_channels"])
+    target = studio.result_file(job, "made", f"{name}.{format}")
+    await _made(studio, job, target, functools.partial(_decode, source, rate_hz))
+    return target
+
+
 async def _made(studio: Studio, job: Job, target: Path, make: Any) -> None:
     n_bytes = await studio.makers.kept(target, make)
     if n_bytes:
         await run_in_threadpool(studio.store.add_bytes, job.id, n_bytes)
 
 
-def _decode(source: Path, target: Path) -> None:
-    write_playable(source, target)
+def _decode(source: Path, rate_hz: int, target: Path) -> None:
+    write_playable(source, target, sample_rate_hz=rate_hz)
 
 
 def _file(path: Path, format: str, download_as: str | None) -> FileResponse:

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from stemlight._version import __version__
@@ -26,7 +25,7 @@ from stemlight.serve.schemas import (
 )
 from stemlight.serve.security import SESSION_COOKIE
 from stemlight.serve.studio import Client, OwnJob, Studio, StudioHere
-from stemlight.serve.submitting import submit_path, submit_upload
+from stemlight.serve.submitting import accept_path, submit_upload
 from stemlight.serve.views import API, job_view, positions
 
 __all__ = [
@@ -44,6 +43,7 @@ __all__ = [
     "open_session",
     "router",
     "submit",
+    "submit_path",
 ]
 
 
@@ -124,30 +124,25 @@ def list_options(studio: StudioHere) -> OptionsOut:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {
-                "multipart/form-data": {"schema": _SONG_FORM},
-                "application/json": {"schema": {"$ref": "#/components/schemas/PathJobIn"}},
-            },
+            "content": {"multipart/form-data": {"schema": _SONG_FORM}},
         }
     },
 )
 async def submit(
     request: Request, response: Response, studio: StudioHere, client: Client
 ) -> JobOut:
-    """Submit a song: as a form with the file, or as JSON with a path on the server."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
-        try:
-            asked = PathJobIn.model_validate_json(await request.body())
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "body"
-            raise RefusalError(422, f"{place}: {fault['msg']}; see /api/v1/openapi.json") from error
-        job = await run_in_threadpool(submit_path, asked, studio, client)
-    else:
-        job = await submit_upload(request, studio, client)
+    """Submit a song: as a form with the file."""
+    job = await submit_upload(request, studio, client)
     response.headers["Location"] = f"{API}/jobs/{job.id}"
     return await run_in_threadpool(_view, studio, job)
+
+
+@router.post("/jobs/path", status_code=202, responses=_errors(413, 507))
+def submit_path(asked: PathJobIn, response: Response, studio: StudioHere, client: Client) -> JobOut:
+    """Submit a song that lies on the server, below a folder that its owner allowed."""
+    job = accept_path(asked, studio, client)
+    response.headers["Location"] = f"{API}/jobs/{job.id}"
+    return _view(studio, job)
 
 
 @router.get("/jobs")

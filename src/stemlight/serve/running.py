@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stemlight.errors import OutputError
+from stemlight.memory import MemoryLimit
 from stemlight.serve.app import create_app
 from stemlight.serve.choices import Choices
 from stemlight.serve.database import connect
@@ -92,6 +93,8 @@ def run_server(
 
 def _check_start(settings: ServeSettings) -> None:
     """Find what keeps a server from starting while it can still be told in one line."""
+    with MemoryLimit(settings.max_memory):
+        pass  # where it is too low for this process, no worker would start either
     files = JobFiles(settings.data_folder)
     files.prepare()
     with files.locked():

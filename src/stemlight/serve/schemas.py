@@ -143,6 +143,8 @@ class StemOut(BaseModel):
     name: str
     url: str
     play_url: str
+    pieces_url: str
+    """With `?first=N&count=N`: these frames, as WAV."""
     size_bytes: int
     peaks_url: str
     spectrogram_url: str
@@ -152,6 +154,7 @@ class OriginalOut(BaseModel):
     """The song itself, as browsers play it."""
 
     url: str
+    pieces_url: str
     peaks_url: str
     spectrogram_url: str
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stemlight.errors import UsageError
+from stemlight.memory import size_bytes
 
 __all__ = ["MAIN_ENGINE", "ServeSettings"]
 
@@ -61,6 +62,8 @@ class ServeSettings:
     """One worker process for each."""
     models: tuple[str, ...] = ("stemlight",)
     """Models to choose from; the first is the default."""
+    max_memory: str | None = None
+    """Private memory of each worker, such as 2G; songs that need more fail. None is no limit."""
     threads: int = 0
     """Of the network in each worker; 0 takes all cores."""
     most_crashes: int = 3
@@ -83,6 +86,8 @@ class ServeSettings:
                 raise UsageError(f"{name} must be above 0, not {value}")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"port must lie in 0..65535, not {self.port}; 0 takes any free one")
+        if self.max_memory is not None:
+            size_bytes(self.max_memory)
         if not self.models:
             raise UsageError("a server needs at least one model; name one with --model")
         for folder in self.allow_folders:

@@ -6,30 +6,19 @@ that was thought dead and is not finds its lease gone, and its report changes no
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Row,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
-from sqlalchemy import delete as delete_rows
+from sqlalchemy import Connection, Engine, Row, delete, func, select, text, update
 
-from stemlight.serve.jobs import ENDED, Job, JobState, NewJob, may_become
+from stemlight.serve import changes
+from stemlight.serve.jobs import Job, JobState, NewJob
 from stemlight.serve.tables import LOCK_NUMBER, jobs_table
 
 __all__ = ["Store", "Totals"]
 
-_MOST_STARTS = 20  # of a job whose server, not worker, went away each time
 _COLUMNS = [
     jobs_table.c[name]
     for name in Job.__dataclass_fields__  # the table has some more, for its own use
@@ -67,24 +56,7 @@ class Store:
                 return "queue_full", n_queued
             if n_of_client >= most_of_client:
                 return "too_many_jobs", n_of_client
-            values = {
-                "id": job.id,
-                "client": job.client,
-                "name": job.name,
-                "options": dict(job.options),
-                "source_path": job.source_path,
-                "size_bytes": job.size_bytes,
-                "state": "queued",
-                "created_at": now,
-                "changed_at": now,
-                "progress": 0.0,
-                "n_starts": 0,
-                "n_crashes": 0,
-                "cancel_asked": 0,
-                "result": {},
-                "revision": 0,
-            }
-            connection.execute(insert(jobs_table).values(values))
+            connection.execute(changes.submitted(job, now))
             row = connection.execute(select(*_COLUMNS).where(jobs_table.c.id == job.id)).one()
         return _job(row)
 
@@ -148,38 +120,12 @@ class Store:
     def claim(self, worker: str, *, lease_seconds: float) -> Job | None:
         """Take the oldest job that waits, or whose worker is gone, in one step."""
         now = self._clock()
-        table = jobs_table.c
-        is_lost = (table.state == "running") & (table.lease_until < now)
-        is_free = (table.state == "queued") | is_lost
-        oldest = select(table.id).where(is_free).order_by(table.created_at, table.id).limit(1)
-        if self._engine.dialect.name == "postgresql":
-            oldest = oldest.with_for_update(skip_locked=True)
-        taken = (
-            update(jobs_table)
-            .where(table.id == oldest.scalar_subquery(), is_free)
-            .values(
-                state="running",
-                worker=worker,
-                lease=secrets.token_hex(16),
-                lease_until=now + lease_seconds,
-                started_at=now,
-                n_starts=table.n_starts + 1,
-                progress=0.0,
-                seconds_left=None,
-                changed_at=now,
-                revision=table.revision + 1,
-            )
-            .returning(*_COLUMNS)
-        )
+        taken = changes.claimed(
+            worker, now, lease_seconds, locks_rows=self._engine.dialect.name == "postgresql"
+        ).returning(*_COLUMNS)
         with self._writing() as connection:
-            connection.execute(
-                self._ending("failed", None, now)
-                .where(is_lost, table.n_starts >= _MOST_STARTS)
-                .values(message=f"the server went away {_MOST_STARTS} times during this job")
-            )
-            connection.execute(
-                self._ending("cancelled", None, now).where(is_lost, table.cancel_asked == 1)
-            )
+            for ended in changes.ended_if_lost(now):
+                connection.execute(ended)
             row = connection.execute(taken).first()
         return None if row is None else _job(row)
 
@@ -192,20 +138,9 @@ class Store:
         seconds_left: float | None,
     ) -> bool:
         """Report that a job goes on; False says that it shall not."""
-        now = self._clock()
-        table = jobs_table.c
-        renewed = (
-            update(jobs_table)
-            .where(table.lease == lease, table.state == "running")
-            .values(
-                lease_until=now + lease_seconds,
-                progress=progress,
-                seconds_left=seconds_left,
-                changed_at=now,
-                revision=table.revision + 1,
-            )
-            .returning(table.cancel_asked)
-        )
+        renewed = changes.renewed(
+            lease, self._clock(), lease_seconds, progress=progress, seconds_left=seconds_left
+        ).returning(jobs_table.c.cancel_asked)
         with self._writing() as connection:
             row = connection.execute(renewed).first()
         return row is not None and not row[0]
@@ -217,7 +152,7 @@ class Store:
         now = self._clock()
         table = jobs_table.c
         done = (
-            self._ending("done", None, now)
+            changes.ended("done", now)
             .where(table.lease == lease, table.cancel_asked == 0)
             .values(
                 result=dict(result),
@@ -232,21 +167,25 @@ class Store:
     def fail(self, lease: str, message: str, *, expires_seconds: float) -> bool:
         """End a job with the reason why there is no result."""
         now = self._clock()
-        failed = self._ending("failed", message, now).values(expires_at=now + expires_seconds)
+        failed = (
+            changes.ended("failed", now, message=message)
+            .where(jobs_table.c.lease == lease)
+            .values(expires_at=now + expires_seconds)
+        )
         with self._writing() as connection:
-            return bool(connection.execute(failed.where(jobs_table.c.lease == lease)).rowcount)
+            return bool(connection.execute(failed).rowcount)
 
     def confirm_cancel(self, lease: str, *, expires_seconds: float) -> bool:
         """End a running job that was asked to end."""
         now = self._clock()
         table = jobs_table.c
-        ended = self._ending("cancelled", None, now).values(expires_at=now + expires_seconds)
+        ended = (
+            changes.ended("cancelled", now)
+            .where(table.lease == lease, table.cancel_asked == 1)
+            .values(expires_at=now + expires_seconds)
+        )
         with self._writing() as connection:
-            return bool(
-                connection.execute(
-                    ended.where(table.lease == lease, table.cancel_asked == 1)
-                ).rowcount
-            )
+            return bool(connection.execute(ended).rowcount)
 
     def give_back(self, worker: str, *, crashed: bool, most_crashes: int) -> int:
         """Queue the jobs of a worker that ended; one that brought down too many fails."""
@@ -255,32 +194,15 @@ class Store:
         its = (table.worker == worker) & (table.state == "running")
         n_crashes = table.n_crashes + (1 if crashed else 0)
         with self._writing() as connection:
-            connection.execute(
-                self._ending("cancelled", None, now).where(its, table.cancel_asked == 1)
-            )
+            connection.execute(changes.ended("cancelled", now).where(its, table.cancel_asked == 1))
             if crashed:
                 reason = f"its worker crashed {most_crashes} times; the song may be damaged"
                 connection.execute(
-                    self._ending("failed", reason, now)
+                    changes.ended("failed", now, message=reason)
                     .where(its, n_crashes >= most_crashes)
                     .values(n_crashes=n_crashes)
                 )
-            queued = (
-                update(jobs_table)
-                .where(its)
-                .values(
-                    state="queued",
-                    worker=None,
-                    lease=None,
-                    lease_until=None,
-                    started_at=None,
-                    progress=0.0,
-                    seconds_left=None,
-                    n_crashes=n_crashes,
-                    changed_at=now,
-                    revision=table.revision + 1,
-                )
-            )
+            queued = changes.queued_again(now, n_crashes=n_crashes).where(its)
             return int(connection.execute(queued).rowcount)
 
     # Ending
@@ -290,47 +212,31 @@ class Store:
         now = self._clock()
         table = jobs_table.c
         with self._writing() as connection:
-            ended = self._ending("cancelled", None, now).where(
+            ended = changes.ended("cancelled", now).where(
                 table.id == job_id, table.state == "queued"
             )
             if connection.execute(ended).rowcount:
                 return True
-            asked = (
-                update(jobs_table)
-                .where(table.id == job_id, table.state == "running")
-                .values(cancel_asked=1, changed_at=now, revision=table.revision + 1)
+            asked = changes.changed(now, cancel_asked=1).where(
+                table.id == job_id, table.state == "running"
             )
             return bool(connection.execute(asked).rowcount)
 
     def delete(self, job_id: str) -> bool:
         """Forget a job; a worker that has it finds its lease gone."""
         with self._writing() as connection:
-            gone = delete_rows(jobs_table).where(jobs_table.c.id == job_id)
+            gone = delete(jobs_table).where(jobs_table.c.id == job_id)
             return bool(connection.execute(gone).rowcount)
 
     def expire(self, *, ended_seconds: float, kept_seconds: float) -> list[str]:
         """Expire jobs that ended so long ago; return their ids. Forget those expired for longer."""
         now = self._clock()
         table = jobs_table.c
-        due = (table.expires_at < now) | (
-            table.expires_at.is_(None) & (table.finished_at < now - ended_seconds)
-        )
-        expired = (
-            update(jobs_table)
-            .where(table.state.in_(may_become("expired")), due)
-            .values(
-                state="expired",
-                size_bytes=0,
-                result={},
-                changed_at=now,
-                revision=table.revision + 1,
-            )
-            .returning(table.id)
-        )
+        expired = changes.expired(now, ended_seconds).returning(table.id)
         with self._writing() as connection:
             ids = list(connection.execute(expired).scalars())
             old = (table.state == "expired") & (table.changed_at < now - kept_seconds)
-            connection.execute(delete_rows(jobs_table).where(old))
+            connection.execute(delete(jobs_table).where(old))
         return ids
 
     def add_bytes(self, job_id: str, n_bytes: int) -> None:
@@ -339,25 +245,6 @@ class Store:
         grown = update(jobs_table).where(table.id == job_id, table.state == "done")
         with self._writing() as connection:
             connection.execute(grown.values(size_bytes=table.size_bytes + n_bytes))
-
-    def _ending(self, state: JobState, message: str | None, now: float) -> Any:
-        """Return an update to one of the last states, from those that may become it."""
-        assert state in ENDED
-        table = jobs_table.c
-        return (
-            update(jobs_table)
-            .where(table.state.in_(may_become(state)))
-            .values(
-                state=state,
-                message=message,
-                lease=None,
-                lease_until=None,
-                seconds_left=None,
-                finished_at=now,
-                changed_at=now,
-                revision=table.revision + 1,
-            )
-        )
 
     def _loads(self, connection: Connection, client: str) -> tuple[int, int]:
         table = jobs_table.c

@@ -37,7 +37,10 @@ class Studio:
     janitor: Janitor
     supervisor: Supervisor
     metrics: Metrics
-    makers: Makers = field(default_factory=Makers)
+    makers: Makers = field(default_factory=lambda: Makers(at_once=2, most_waiting=16))
+    """For files of a whole song's length."""
+    readers: Makers = field(default_factory=lambda: Makers(at_once=4, most_waiting=200))
+    """For pieces of some seconds, of which each player asks for a dozen at a time."""
     reserved_bytes: int = 0
     """Of uploads that come just now."""
     n_uploads: int = 0

@@ -19,7 +19,7 @@ from stemlight.serve.schemas import JobOptions, PathJobIn
 from stemlight.serve.studio import Studio
 from stemlight.serve.uploads import display_name, receive_upload
 
-__all__ = ["submit_path", "submit_upload"]
+__all__ = ["accept_path", "submit_upload"]
 
 
 async def submit_upload(request: Request, studio: Studio, client: str) -> Job:
@@ -63,7 +63,7 @@ async def submit_upload(request: Request, studio: Studio, client: str) -> Job:
             raise
 
 
-def submit_path(asked: PathJobIn, studio: Studio, client: str) -> Job:
+def accept_path(asked: PathJobIn, studio: Studio, client: str) -> Job:
     """Queue a song that lies below an allowed folder; it stays where it is.
 
     Raises:

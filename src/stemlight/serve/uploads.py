@@ -55,7 +55,9 @@ async def receive_upload(
     kind, parameters = parse_options_header(content_type.encode("latin-1"))
     if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
         raise RefusalError(
-            415, f"the body is {content_type[:100]!r}; send multipart/form-data or application/json"
+            415,
+            f"the body is {content_type[:100]!r}; send multipart/form-data, or a path as JSON to "
+            "/api/v1/jobs/path",
         )
     with target.open("xb") as file:
         form = _Form(file, most_bytes)

@@ -34,6 +34,7 @@ def job_view(job: Job, places: Mapping[str, int]) -> JobOut:
             name=name,
             url=f"{base}/stems/{name}.{format}",
             play_url=f"{base}/play/{name}",
+            pieces_url=f"{base}/pieces/{name}",
             size_bytes=stem["size_bytes"],
             peaks_url=f"{base}/peaks/{name}",
             spectrogram_url=f"{base}/spectrogram/{name}",
@@ -42,6 +43,7 @@ def job_view(job: Job, places: Mapping[str, int]) -> JobOut:
     ]
     original = OriginalOut(
         url=f"{base}/original",
+        pieces_url=f"{base}/pieces/{ORIGINAL}",
         peaks_url=f"{base}/peaks/{ORIGINAL}",
         spectrogram_url=f"{base}/spectrogram/{ORIGINAL}",
     )

@@ -7,6 +7,7 @@ Standard input stays open as long as the server lives; when it ends, so does the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from stemlight.audio import probe
-from stemlight.errors import CancelledError, InputError, StemlightError
+from stemlight.errors import CancelledError, InputError, StemlightError, UsageError
+from stemlight.memory import MemoryLimit
 from stemlight.serve.database import connect
 from stemlight.serve.engine import Engine, make_engine
 from stemlight.serve.files import JobFiles, folder_bytes
@@ -32,21 +34,32 @@ __all__ = ["Worker", "main"]
 
 _IDLE_SECONDS = 0.2
 _BEAT_SECONDS = 0.5
+_QUIET_SECONDS = 1.0  # before anything is said of the time left
 _SEPARATION = 0.94  # of the progress; the rest is the original, peaks and a STEM file
+_WRONG_USAGE = 2
 _SERVER_GONE = 3
 _STALLED = 4
+_NO_ENGINE = 5
+_KILLED_SOONER = "500"  # of 1000: when memory runs out, before the server and all else here
 
 
 class Worker:
     """Does jobs in this process."""
 
     def __init__(
-        self, settings: ServeSettings, store: Store, engine: Engine, *, name: str = "worker"
+        self,
+        settings: ServeSettings,
+        store: Store,
+        engine: Engine,
+        *,
+        name: str = "worker",
+        memory: MemoryLimit | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._engine = engine
         self._name = name
+        self._memory = memory or MemoryLimit(None)
         self._files = JobFiles(settings.data_folder)
         self._expires_seconds = settings.expire_hours * 3600
 
@@ -71,15 +84,8 @@ class Worker:
                 self._confirm_cancel(job)
         except CancelledError:
             self._confirm_cancel(job)
-        except StemlightError as error:
-            self._fail(job, str(error))
-        except MemoryError:
-            self._fail(job, "the server has not enough memory for this song")
-        except OSError as error:
-            self._fail(job, f"the server could not write the stems: {error.strerror or error}")
         except Exception as error:
-            self._fail(job, f"{type(error).__name__} (this is a bug in stemlight: report it)")
-            print(f"job {job.id}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            self._fail(job, self._reason(job, error))
         finally:
             if not kept:
                 shutil.rmtree(attempt, ignore_errors=True)
@@ -146,6 +152,17 @@ class Worker:
                 f"{max(0, min(left, free)) / 1e6:.0f} MB left; delete jobs, or try later"
             )
 
+    def _reason(self, job: Job, error: Exception) -> str:
+        """Say in a line why there is no result."""
+        if self._memory.is_lack(error):
+            return "the server has not enough memory for this song; take fewer stems or less of it"
+        if isinstance(error, StemlightError):
+            return str(error)
+        if isinstance(error, OSError):
+            return f"the server could not write the stems: {error.strerror or error}"
+        print(f"job {job.id}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return f"{type(error).__name__} (this is a bug in stemlight: report it)"
+
     def _confirm_cancel(self, job: Job) -> None:
         assert job.lease is not None
         self._store.confirm_cancel(job.lease, expires_seconds=self._expires_seconds)
@@ -171,7 +188,7 @@ class _Heart:
         self._lease = lease
         self._settings = settings
         self._progress: tuple[float, float | None] = (0.0, None)
-        self._told_at = time.monotonic()
+        self._started_at = self._told_at = time.monotonic()
         self._goes_on = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -203,13 +220,23 @@ class _Heart:
                     self._lease,
                     lease_seconds=self._settings.lease_seconds,
                     progress=fraction,
-                    seconds_left=seconds_left,
+                    seconds_left=self._estimate(fraction, seconds_left),
                 )
                 renewed_at = time.monotonic()
             except Exception as error:  # a database that is away for a moment
                 if time.monotonic() - renewed_at > self._settings.lease_seconds:
                     self._goes_on = False
                     print(f"no heartbeat: {error}", file=sys.stderr, flush=True)
+
+    def _estimate(self, fraction: float, seconds_left: float | None) -> float | None:
+        """Return the time left by what is done since the start, where the engine knows any.
+
+        Its own word is too early: it counts what it has read, before the first work is done.
+        """
+        elapsed_seconds = time.monotonic() - self._started_at
+        if seconds_left is None or fraction <= 0 or elapsed_seconds < _QUIET_SECONDS:
+            return None
+        return elapsed_seconds * (1 - fraction) / fraction
 
 
 def main() -> None:
@@ -218,12 +245,20 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
     settings = ServeSettings.from_json(sys.stdin.readline())
     threading.Thread(target=_end_with_server, args=(sys.stdin.read,), daemon=True).start()
-    engine = make_engine(settings, device)
-    store = Store(connect(settings.database_url, migrates=False))
-    worker = Worker(settings, store, engine, name=name)
-    while True:
-        if not worker.run_one():
-            time.sleep(_IDLE_SECONDS)
+    with contextlib.suppress(OSError):  # other systems than Linux have no such wish
+        Path("/proc/self/oom_score_adj").write_text(_KILLED_SOONER, encoding="ascii")
+    libraries = () if device in ("auto", "cpu") else ("torch",)
+    try:
+        with MemoryLimit(settings.max_memory, libraries=libraries) as memory:
+            engine = make_engine(settings, device)
+            store = Store(connect(settings.database_url, migrates=False))
+            worker = Worker(settings, store, engine, name=name, memory=memory)
+            while True:
+                if not worker.run_one():
+                    time.sleep(_IDLE_SECONDS)
+    except StemlightError as error:  # jobs wait until another try goes well
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(_WRONG_USAGE if isinstance(error, UsageError) else _NO_ENGINE)
 
 
 def _end_with_server(wait: Callable[[], str]) -> None:

@@ -1,13 +1,14 @@
-"""Puts the samples of tracks into shards."""
+"""Puts the samples of tracks into shards, or into files of their own that shards take in later."""
 
 from __future__ import annotations
 
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -23,11 +24,38 @@ from stemlight.training.shard_index import (
     shard_path,
 )
 
-__all__ = ["ShardAppender", "move_track", "store_track"]
+__all__ = ["Appender", "PartFile", "ShardAppender", "move_track", "store_track", "take_track"]
 
 _LARGEST_INT16 = 2**15 - 1
 _INAUDIBLE = 1e-20  # -400 dB: what never exceeds it is stored as silence
 _ABSURD = 1e6  # 120 dB above full scale: sums and squares of such samples soon are no numbers
+
+
+class Appender(Protocol):
+    """What samples are put into."""
+
+    def append(self, content: bytes) -> tuple[int, int]:
+        """Write, and return shard and first byte."""
+
+
+class PartFile:
+    """Holds one track, from its first byte on, as if it were a shard of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._end = 0
+
+    def append(self, content: bytes) -> tuple[int, int]:
+        """Write, and return 0 and the first byte."""
+        first = self._end
+        self._end += self._file.write(content)
+        return 0, first
+
+    def __enter__(self) -> PartFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
 
 class ShardAppender:
@@ -86,7 +114,7 @@ def store_track(
     key: str,
     sources: Mapping[str, StemSource],
     options: ShardOptions,
-    shards: ShardAppender,
+    shards: Appender,
 ) -> StoredTrack:
     """Decode a track and append it; nothing is appended of one that cannot be read.
 
@@ -116,7 +144,7 @@ def store_track(
 
 
 def _append(
-    samples: Float32[np.ndarray, "2 samples"], options: ShardOptions, shards: ShardAppender
+    samples: Float32[np.ndarray, "2 samples"], options: ShardOptions, shards: Appender
 ) -> StoredStem:
     """Store samples so that the loudest takes the whole range, which keeps quiet ones fine."""
     peak = _peak(samples)
@@ -147,8 +175,26 @@ def move_track(track: StoredTrack, numbers: set[int], shards: ShardAppender) -> 
         number, first_byte = shards.append(shards.read(part.shard, part.first_byte, part.n_bytes))
         return replace(part, shard=number, first_byte=first_byte)
 
+    return _with_parts(track, moved)
+
+
+def take_track(track: StoredTrack, path: Path, shards: ShardAppender) -> StoredTrack:
+    """Append what lies in a `PartFile`: the very bytes that `store_track` would have appended."""
+    with path.open("rb") as file:
+
+        def taken(part: StoredStem) -> StoredStem:
+            if part.shard is None:
+                return part
+            file.seek(part.first_byte)
+            number, first_byte = shards.append(file.read(part.n_bytes))
+            return replace(part, shard=number, first_byte=first_byte)
+
+        return _with_parts(track, taken)
+
+
+def _with_parts(track: StoredTrack, changed: Callable[[StoredStem], StoredStem]) -> StoredTrack:
     return replace(
         track,
-        stems={name: moved(stem) for name, stem in track.stems.items()},
-        mixture=None if track.mixture is None else moved(track.mixture),
+        stems={name: changed(stem) for name, stem in track.stems.items()},
+        mixture=None if track.mixture is None else changed(track.mixture),
     )

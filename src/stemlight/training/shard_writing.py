@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from stemlight.audio.wording import reason, shown
 from stemlight.errors import InputError, OutputError, UsageError
-from stemlight.tracks import MIXTURE, StemSource, TrackFiles
+from stemlight.tracks import StemSource, TrackFiles
 from stemlight.training.shard_index import (
     INDEX_FILE,
     ShardIndex,
@@ -27,6 +28,12 @@ from stemlight.training.shard_index import (
     read_index,
     shard_path,
     write_index,
+)
+from stemlight.training.shard_spreading import (
+    Spread,
+    remove_parts,
+    sources_to_store,
+    tracks_from_workers,
 )
 from stemlight.training.shard_storing import ShardAppender, move_track, store_track
 from stemlight.weights.locks import exclusive
@@ -62,13 +69,15 @@ def prepare_tracks(
     on_track: Callable[[str, int, int], None] = lambda name, number, n_tracks: None,
     on_failed: Callable[[str, InputError], None] = _raise,
     on_wait: Callable[[], None] | None = None,
+    spread: Spread | None = None,
 ) -> Preparation:
     """Make `folder` hold these tracks and no others, decoding those that are new or have changed.
 
     One track is in memory at a time. A call that was killed is taken up by the next. While another
     process works on the folder this one waits, after calling `on_wait`. `on_track` is told of each
     track before it is decoded: its name, and which it is of how many that have to be. `on_failed`
-    is told of one that cannot be read; if it returns, the others go on.
+    is told of one that cannot be read; if it returns, the others go on. With `spread`, workers
+    decode, and this process puts what they made into the shards, in the same order.
 
     Raises:
         InputError: a track cannot be read, or the folder's index is damaged.
@@ -89,7 +98,7 @@ def prepare_tracks(
         return Preparation(kept=kept, failed=tuple(failed))
     try:
         with exclusive(folder / ".lock", on_wait=on_wait):
-            result = _Work(folder, options).do(wanted, on_track, on_failed)
+            result = _Work(folder, options).do(wanted, on_track, on_failed, spread)
     except OSError as error:
         raise OutputError(f"cannot write {shown(folder)}: {reason(error)}") from error
     return replace(result, failed=(*failed, *result.failed))
@@ -112,19 +121,10 @@ def key_of_track(track: TrackFiles, options: ShardOptions) -> str:
             facts += [str(file.path.resolve()), file.stream, status.st_size, status.st_mtime_ns]
         return facts
 
-    parts = [[name, identity(source)] for name, source in _sources_to_store(track, options).items()]
+    parts = [[name, identity(source)] for name, source in sources_to_store(track, options).items()]
     how = [_ROUTINE, options.sample_rate_hz, options.sample_format]
     text = json.dumps([how, track.name, parts])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _sources_to_store(track: TrackFiles, options: ShardOptions) -> dict[str, StemSource]:
-    """Return the stems and, unless they are all there is, the mixture under its name."""
-    sources = dict(track.stems)
-    is_whole = all(source in track.stems for source in options.sources)
-    if track.mixture is not None and not is_whole:
-        sources[MIXTURE] = track.mixture
-    return sources
 
 
 def _index_of(folder: Path, options: ShardOptions) -> ShardIndex:
@@ -188,6 +188,7 @@ class _Work:
         wanted: Mapping[str, TrackFiles],
         on_track: Callable[[str, int, int], None],
         on_failed: Callable[[str, InputError], None],
+        spread: Spread | None,
     ) -> Preparation:
         intact = {track.key: track for track in _intact(self.index, self.folder)}
         self.tracks = {key: intact[key] for key in wanted if key in intact}
@@ -198,14 +199,16 @@ class _Work:
         self._close_holes()
         missing = {key: track for key, track in wanted.items() if key not in self.tracks}
         decoded, failed = [], []
-        with ShardAppender(self.folder, self.index, self.options) as shards:
+        with (
+            ShardAppender(self.folder, self.index, self.options) as shards,
+            contextlib.closing(self._stores(missing, shards, spread)) as stores,
+        ):
             try:
                 for number, (key, track) in enumerate(missing.items(), start=1):
                     on_track(track.name, number, len(missing))
+                    store = next(stores)
                     try:
-                        sources = _sources_to_store(track, self.options)
-                        stored = store_track(track.name, key, sources, self.options, shards)
-                        self.tracks[key] = stored
+                        self.tracks[key] = store()
                     except InputError as error:
                         on_failed(track.name, error)
                         failed.append(track.name)
@@ -225,6 +228,17 @@ class _Work:
             decoded=tuple(decoded), kept=kept, dropped=tuple(dropped), failed=tuple(failed)
         )
 
+    def _stores(
+        self, missing: Mapping[str, TrackFiles], shards: ShardAppender, spread: Spread | None
+    ) -> Generator[Callable[[], StoredTrack]]:
+        """Yield what appends each track, or raises what is wrong with it."""
+        if spread is not None:
+            yield from tracks_from_workers(missing, self.folder, self.options, shards, spread)
+            return
+        for key, track in missing.items():
+            sources = sources_to_store(track, self.options)
+            yield partial(store_track, track.name, key, sources, self.options, shards)
+
     def _save(self, *, is_complete: bool = False) -> None:
         begun_at = time.monotonic()
         index = replace(self.index, tracks=tuple(self.tracks.values()), is_complete=is_complete)
@@ -236,6 +250,7 @@ class _Work:
 
     def _remove_what_nobody_knows(self) -> None:
         """Cut off what an unfinished track left, and remove shards that hold nothing else."""
+        remove_parts(self.folder)
         ends = {
             shard_path(self.folder, number): end for number, end in self.index.end_of_shard.items()
         }

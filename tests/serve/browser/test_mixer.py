@@ -128,6 +128,31 @@ def test_a_dragged_part_is_looped_until_it_is_switched_off(mixer):
     wait_until(mixer, "return document.querySelector('.position').value > 3.9")
 
 
+def test_a_browser_that_does_not_switch_its_sound_on_is_told_of(open_context, server, finished):
+    page = open_context(server.url, storage_state=finished["state"]).new_page()
+    page.add_init_script("AudioContext.prototype.resume = () => new Promise(() => undefined)")
+    page.goto(finished["url"])
+    page.wait_for_selector(".lane:nth-of-type(4) canvas")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".problem:visible")
+    assert "Look whether there is a sound output" in page.inner_text(".problem:visible")
+    assert page.get_attribute(".play-button", "aria-label") == "Play"
+
+
+def test_a_part_that_is_being_dragged_stays_in_sight_while_the_song_plays(mixer):
+    play(mixer)
+    mixer.mouse.move(*point_in(mixer, 0.5))
+    mixer.mouse.down()
+    mixer.mouse.move(*point_in(mixer, 0.7))
+    for _ in range(8):
+        mixer.wait_for_timeout(60)
+        assert mixer.locator(".loop:visible").count() == 4
+    mixer.mouse.up()
+    left, width = mixer.eval_on_selector(".loop", "e => [e.style.left, e.style.width]")
+    assert float(left.rstrip("%")) == pytest.approx(50, abs=0.5)
+    assert float(width.rstrip("%")) == pytest.approx(20, abs=0.5)
+
+
 def test_brackets_loop_without_a_pointer_and_escape_forgets(mixer):
     mixer.keyboard.press("ArrowRight")
     mixer.keyboard.press("Shift+ArrowLeft")
@@ -200,7 +225,7 @@ def test_a_mix_of_nothing_is_refused_in_words(mixer):
         mixer.keyboard.press(digit)
     mixer.click("text=Export mix")
     mixer.wait_for_selector(".take .problem:visible")
-    assert "every stem is muted" in mixer.inner_text(".take .problem")
+    assert "Every stem is muted" in mixer.inner_text(".take .problem")
 
 
 def test_stems_come_home_as_a_zip_and_as_one_file_for_dj_software(mixer):

@@ -6,13 +6,15 @@
  * memory, whatever the length of the song.
  */
 
-import { openSource, type Source } from "./sources";
+import { Source } from "./sources";
 import { frameAt, type Loop, movedBy, nextStretch, type Stretch } from "./transport";
 
 const CHUNK_SECONDS = 8;
+const MOST_CHUNK_FRAMES = 2 ** 21; // that the server gives at a time
 const AHEAD_SECONDS = 1.5;
 const START_SECONDS = 0.06; // between "play" and the first sample: time to put it on the clock
 const TICK_MS = 150;
+const RESUME_SECONDS = 5; // for the browser to switch its sound on
 const FADE_SECONDS = 0.012; // of gains, so that nothing clicks
 
 interface Channel {
@@ -41,6 +43,7 @@ export class Engine {
   private waiting = false;
   private timer = 0;
   private restFrame = 0;
+  private readonly chunkFrames: number;
   loop: Loop | null = null;
 
   constructor(
@@ -48,6 +51,7 @@ export class Engine {
     readonly length: number, // frames
     private readonly listener: EngineListener,
   ) {
+    this.chunkFrames = Math.min(CHUNK_SECONDS * rateHz, MOST_CHUNK_FRAMES);
     this.context = contextOf(rateHz);
     this.analyser = new AnalyserNode(this.context, { fftSize: 2048 });
     this.meterSamples = new Float32Array(this.analyser.fftSize);
@@ -78,7 +82,8 @@ export class Engine {
   }
 
   private async add(name: string, url: string): Promise<void> {
-    const source = await openSource(url, this.rateHz, CHUNK_SECONDS * this.rateHz);
+    const source = new Source(url, this.chunkFrames);
+    await source.chunk(Math.floor(Math.min(this.frame, this.length - 1) / this.chunkFrames));
     const gain = new GainNode(this.context, { gain: 0 });
     // One channel becomes two before it is panned, as in the server's mixes: no level is lost.
     const panner = new StereoPannerNode(this.context, {
@@ -104,8 +109,12 @@ export class Engine {
 
   async play(): Promise<void> {
     if (this.playing) return;
-    // Browsers keep the sound off until the person did something on the page.
-    await this.context.resume();
+    // Browsers keep the sound off until the person did something on the page, and without a sound
+    // card some never switch it on, nor say so.
+    const late = new Promise<never>((_, reject) => {
+      window.setTimeout(() => reject(new Error("no sound")), RESUME_SECONDS * 1000);
+    });
+    await Promise.race([this.context.resume(), late]);
     this.start(this.restFrame >= this.length ? 0 : this.restFrame);
   }
 
@@ -188,13 +197,12 @@ export class Engine {
     this.waiting = true;
     try {
       while (this.next !== null && this.next.seconds < this.context.currentTime + AHEAD_SECONDS) {
-        const chunkFrames = CHUNK_SECONDS * this.rateHz;
-        const stretch = nextStretch(this.next.frame, this.length, chunkFrames, this.loop);
+        const stretch = nextStretch(this.next.frame, this.length, this.chunkFrames, this.loop);
         if (stretch === null) break;
-        const index = Math.floor(stretch.first / chunkFrames);
+        const index = Math.floor(stretch.first / this.chunkFrames);
         const channels = [...this.channels.values()];
         const slow = window.setTimeout(() => this.tell(), 300);
-        const buffers = await Promise.all(channels.map(({ source }) => this.load(source, index)));
+        const buffers = await Promise.all(channels.map(({ source }) => source.chunk(index)));
         window.clearTimeout(slow);
         if (run !== this.run || this.next === null) return;
         const earliest = this.context.currentTime + START_SECONDS / 2;
@@ -202,7 +210,7 @@ export class Engine {
       }
       // The next chunk is fetched long before its turn.
       const ahead = this.next && nextStretch(this.next.frame, this.length, 1, this.loop);
-      if (ahead) this.prefetch(Math.floor(ahead.first / (CHUNK_SECONDS * this.rateHz)));
+      if (ahead) this.prefetch(Math.floor(ahead.first / this.chunkFrames));
     } catch (error) {
       if (run !== this.run) return;
       this.pause();
@@ -215,30 +223,28 @@ export class Engine {
     }
   }
 
-  private load(source: Source, index: number): Promise<AudioBuffer | null> {
-    if (index * source.chunkFrames >= source.frames) return Promise.resolve(null);
-    return source.chunk(index);
-  }
-
   private prefetch(index: number): void {
+    const last = Math.floor((this.length - 1) / this.chunkFrames);
     for (const { source } of this.channels.values()) {
-      for (const near of [index, index + 1]) this.load(source, near).catch(() => undefined);
+      for (const near of [index, Math.min(last, index + 1)]) {
+        source.chunk(near).catch(() => undefined);
+      }
     }
   }
 
   private schedule(
     channels: readonly Channel[],
-    buffers: readonly (AudioBuffer | null)[],
+    buffers: readonly AudioBuffer[],
     stretch: { first: number; count: number },
     seconds: number,
   ): void {
     // Whole frames of the clock: no chunk is moved by a part of a sample.
     const startFrame = Math.round(seconds * this.rateHz);
     const startSeconds = startFrame / this.rateHz;
-    channels.forEach(({ source, gain }, i) => {
+    channels.forEach(({ gain }, i) => {
       const buffer = buffers[i];
       if (!buffer) return;
-      const offset = (stretch.first % source.chunkFrames) / this.rateHz;
+      const offset = (stretch.first % this.chunkFrames) / this.rateHz;
       const node = new AudioBufferSourceNode(this.context, { buffer });
       node.connect(gain);
       node.onended = () => {

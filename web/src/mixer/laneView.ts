@@ -52,7 +52,7 @@ export class LaneView {
       [icon("down"), h("span", { class: "unseen" }, label)],
     );
     const head = h("div", { class: "lane-head" }, [
-      h("h3", { class: "lane-name" }, name),
+      h("h2", { class: "lane-name" }, name),
       download,
       h("div", { class: "lane-toggles" }, [this.mute, this.solo]),
       h("div", { class: "knob" }, [h("span", { class: "label" }, "Vol"), this.gain, this.gainText]),
@@ -101,6 +101,7 @@ export class LaneView {
     this.wave.hidden = shown;
     this.picture.hidden = !shown;
     if (!shown || this.pictureUrl !== null) return;
+    this.picture.replaceChildren(h("p", { class: "hint" }, "Drawing …"));
     try {
       const response = await api.spectrogram(this.job.id, this.stem.name);
       this.pictureUrl = URL.createObjectURL(await response.blob());
@@ -111,6 +112,7 @@ export class LaneView {
       if (high) this.picture.append(h("span", { class: "hertz high" }, high));
       if (low) this.picture.append(h("span", { class: "hertz low" }, low));
     } catch (error) {
+      this.picture.replaceChildren();
       this.tell(`The spectrogram did not come: ${(error as Error).message}`);
     }
   }

@@ -3,7 +3,7 @@
 import { ApiError, api, type Job, type Options } from "../api";
 import { announce, h, saveBlob, setText } from "../dom";
 import { icon } from "../icons";
-import { clock, size, stemName } from "../words";
+import { clock, sentence, size, stemName } from "../words";
 import { LaneView } from "./laneView";
 import { isPreset, type Mix, mixRequest, presetsFor } from "./mix";
 import { Player, SHORTEST_LOOP_SECONDS } from "./player";
@@ -288,12 +288,12 @@ export class MixerPage {
   }
 
   private tell(error: unknown, place: HTMLElement = this.problem): void {
-    const told = error instanceof ApiError ? error.message : null;
+    const told = error instanceof ApiError ? sentence(error.message, this.job.name) : null;
     const gone = error instanceof ApiError && (error.status === 404 || error.status === 409);
     place.textContent = gone
       ? "The files of this song are no longer there: it expired or was removed. Drop it again."
       : (told ??
-        "The sound could not be played by this browser. Reload the page, or download the stems.");
+        "This browser could not play the sound. Look whether there is a sound output, reload the page, or download the stems.");
     place.hidden = false;
   }
 

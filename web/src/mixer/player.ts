@@ -65,7 +65,7 @@ export class Player {
     try {
       this.waiting = true;
       this.listener.transport();
-      await Promise.all(this.job.stems.map((stem) => this.engine.open(stem.name, stem.play_url)));
+      await Promise.all(this.job.stems.map((stem) => this.engine.open(stem.name, stem.pieces_url)));
       await this.engine.play();
     } catch (error) {
       this.waiting = false;
@@ -119,7 +119,7 @@ export class Player {
     this.listener.transport();
     if (!heard) return;
     try {
-      await this.engine.open(ORIGINAL, original.url);
+      await this.engine.open(ORIGINAL, original.pieces_url);
     } catch (error) {
       this.originalIsHeard = false;
       this.applyMix();

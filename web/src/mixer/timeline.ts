@@ -18,6 +18,8 @@ interface Strip {
 
 export class Timeline {
   private readonly strips: Strip[] = [];
+  private loop: { loop: Loop | null; active: boolean } = { loop: null, active: false };
+  private isDragged = false;
 
   constructor(
     private readonly length: number, // frames
@@ -40,6 +42,11 @@ export class Timeline {
   }
 
   showLoop(loop: Loop | null, active: boolean): void {
+    this.loop = { loop, active };
+    if (!this.isDragged) this.draw(loop, active);
+  }
+
+  private draw(loop: Loop | null, active: boolean): void {
     for (const strip of this.strips) {
       strip.loop.hidden = loop === null;
       strip.loop.classList.toggle("off", !active);
@@ -56,6 +63,11 @@ export class Timeline {
       const share = (event.clientX - left) / Math.max(1, width);
       return Math.min(1, Math.max(0, share)) * this.length;
     };
+    const release = () => {
+      start = null;
+      this.isDragged = false;
+      this.draw(this.loop.loop, this.loop.active);
+    };
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       start = { x: event.clientX, frame: frameOf(event), id: event.pointerId };
@@ -64,7 +76,8 @@ export class Timeline {
     element.addEventListener("pointermove", (event) => {
       if (start === null || start.id !== event.pointerId) return;
       if (Math.abs(event.clientX - start.x) < DRAG_PIXELS) return;
-      this.showLoop(loopOf(start.frame, frameOf(event), this.length, 1), true);
+      this.isDragged = true;
+      this.draw(loopOf(start.frame, frameOf(event), this.length, 1), true);
     });
     element.addEventListener("pointerup", (event) => {
       if (start === null) return;
@@ -72,10 +85,8 @@ export class Timeline {
       const loop = loopOf(start.frame, frameOf(event), this.length, this.shortestLoop);
       if (dragged) this.actions.loop(loop);
       else this.actions.seek(start.frame);
-      start = null;
+      release();
     });
-    element.addEventListener("pointercancel", () => {
-      start = null; // the finger scrolls the page
-    });
+    element.addEventListener("pointercancel", () => release()); // the finger scrolls the page
   }
 }

@@ -1,77 +1,64 @@
-/** Reading WAV files piece by piece, so that long songs need little memory. */
+/** Reads the WAV files that the server gives as pieces of a stem. */
 
-export interface WavLayout {
-  readonly channels: number;
+export interface Sound {
+  readonly channels: Float32Array<ArrayBuffer>[];
   readonly rateHz: number;
-  readonly bits: 16 | 24 | 32;
-  readonly isFloat: boolean;
-  readonly dataStart: number; // byte
-  readonly frames: number;
+}
+
+interface Kind {
+  readonly code: number;
+  readonly nChannels: number;
+  readonly rateHz: number;
+  readonly bits: number;
 }
 
 const PCM = 1;
 const FLOAT = 3;
-const EXTENSIBLE = 0xfffe;
 
 const tag = (view: DataView, at: number): string =>
   String.fromCharCode(...[0, 1, 2, 3].map((i) => view.getUint8(at + i)));
 
-/** Read the head of a WAV file; null if it is something else, or of a kind not read here. */
-export function readHead(head: ArrayBuffer, fileBytes: number): WavLayout | null {
-  const view = new DataView(head);
-  if (head.byteLength < 44 || !["RIFF", "RF64"].includes(tag(view, 0))) return null;
-  let at = 12;
-  let kind: { channels: number; rateHz: number; bits: number; code: number } | null = null;
-  while (at + 8 <= head.byteLength) {
+/** Read a WAV file of 16 or 24 bits or floats: an array for each channel. */
+export function readWav(file: ArrayBuffer): Sound {
+  const view = new DataView(file);
+  if (file.byteLength < 44 || tag(view, 0) !== "RIFF") throw new Error("this is no WAV file");
+  let kind: Kind | null = null;
+  for (let at = 12; at + 8 <= file.byteLength; ) {
     const name = tag(view, at);
     const length = view.getUint32(at + 4, true);
     if (name === "fmt ") {
-      const code = view.getUint16(at + 8, true);
       kind = {
-        code: code === EXTENSIBLE ? view.getUint16(at + 32, true) : code,
-        channels: view.getUint16(at + 10, true),
+        code: view.getUint16(at + 8, true),
+        nChannels: view.getUint16(at + 10, true),
         rateHz: view.getUint32(at + 12, true),
         bits: view.getUint16(at + 22, true),
       };
     }
-    if (name === "data") {
-      if (kind === null) return null;
-      const { code, channels, rateHz, bits } = kind;
-      const known =
-        (code === PCM && (bits === 16 || bits === 24)) || (code === FLOAT && bits === 32);
-      if (!known) return null;
-      const dataStart = at + 8;
-      // Streamed files and RF64 say "unknown" here: then the rest of the file is sound.
-      const bytes = Math.min(length, fileBytes - dataStart);
-      const frames = Math.floor(bytes / ((channels * bits) / 8));
-      return {
-        channels,
-        rateHz,
-        bits: bits as 16 | 24 | 32,
-        isFloat: code === FLOAT,
-        dataStart,
-        frames,
-      };
+    if (name === "data" && kind !== null) {
+      const body = new DataView(file, at + 8, Math.min(length, file.byteLength - at - 8));
+      return { channels: channelsOf(body, kind), rateHz: kind.rateHz };
     }
     at += 8 + length + (length % 2);
   }
-  return null;
+  throw new Error("this WAV file holds no sound");
 }
 
-/** Turn the bytes of some frames into one array for each channel. */
-export function samplesOf(bytes: ArrayBuffer, layout: WavLayout): Float32Array<ArrayBuffer>[] {
-  const { channels, bits, isFloat } = layout;
-  const view = new DataView(bytes);
+function channelsOf(body: DataView, kind: Kind): Float32Array<ArrayBuffer>[] {
+  const { nChannels, bits } = kind;
+  const read = reader(body, kind);
   const step = bits / 8;
-  const frames = Math.floor(bytes.byteLength / (step * channels));
-  const read = isFloat
-    ? (at: number) => view.getFloat32(at, true)
-    : bits === 16
-      ? (at: number) => view.getInt16(at, true) / 0x8000
-      : (at: number) => (view.getInt16(at + 1, true) * 256 + view.getUint8(at)) / 0x800000;
-  return Array.from({ length: channels }, (_, channel) => {
+  const frames = Math.floor(body.byteLength / (step * nChannels));
+  return Array.from({ length: nChannels }, (_, channel) => {
     const samples = new Float32Array(frames);
-    for (let i = 0; i < frames; i += 1) samples[i] = read((i * channels + channel) * step);
+    for (let i = 0; i < frames; i += 1) samples[i] = read((i * nChannels + channel) * step);
     return samples;
   });
+}
+
+function reader(body: DataView, { code, bits }: Kind): (at: number) => number {
+  if (code === FLOAT && bits === 32) return (at) => body.getFloat32(at, true);
+  if (code === PCM && bits === 16) return (at) => body.getInt16(at, true) / 0x8000;
+  if (code === PCM && bits === 24)
+    return (at) => (body.getInt16(at + 1, true) * 256 + body.getUint8(at)) / 0x800000;
+  throw new Error(`WAV of kind ${code} with ${bits} bits is not read here`);
 }

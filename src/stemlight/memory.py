@@ -97,7 +97,7 @@ class MemoryLimit:
         try:
             yield
         except Exception as error:
-            if not self._is_lack(error):
+            if not self.is_lack(error):
                 raise
             line = f"{work} needs more memory than there is; free some, or {cure}"
             if self._size is not None:
@@ -107,7 +107,7 @@ class MemoryLimit:
                 )
             raise kind(line) from error
 
-    def _is_lack(self, error: BaseException) -> bool:
+    def is_lack(self, error: BaseException) -> bool:
         """Tell whether an exception, or what led to it, comes from a lack of memory."""
         if self._size is None and isinstance(error, StemlightError):
             return False  # damaged files claim so much that FFmpeg has no memory for it
