@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from stemlight.batch import LocalEngine, Lost, Returned, local_engine
+from stemlight.batch import LocalEngine, Lost, Returned, engines
 from stemlight.errors import OutputError, UsageError
 
 from .deeds import Deed, MakeDoer, is_alive, wait_until
@@ -21,7 +21,7 @@ WELL = [Deed(f"well-{number}") for number in range(6)]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(local_engine, "_FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(engines, "_FIRST_PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture

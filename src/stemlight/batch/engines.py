@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Engine", "Lost", "MakeWorker", "Result", "Returned", "Task"]
+__all__ = ["Engine", "Lost", "MakeWorker", "Result", "Returned", "Task", "pause_seconds"]
+
+_FIRST_PAUSE_SECONDS = 0.5
+_PAUSE_GROWTH = 4.0
+_LONGEST_PAUSE_SECONDS = 30.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -51,3 +55,9 @@ class Engine(Protocol):
         had its attempts; the other tasks do not suffer. Closing the iterator stops the workers.
         """
         ...
+
+
+def pause_seconds(n_failures: int) -> float:
+    """Return how long to wait before what failed so often is tried again."""
+    pause = _FIRST_PAUSE_SECONDS * _PAUSE_GROWTH ** min(n_failures - 1, 9)  # or it overflows
+    return min(_LONGEST_PAUSE_SECONDS, pause)

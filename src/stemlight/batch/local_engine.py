@@ -15,16 +15,13 @@ from dataclasses import KW_ONLY, dataclass
 from multiprocessing.connection import wait
 from typing import Generic
 
-from stemlight.batch.engines import Lost, MakeWorker, Result, Returned, Task
+from stemlight.batch.engines import Lost, MakeWorker, Result, Returned, Task, pause_seconds
 from stemlight.batch.local_process import Job, Process, Started, in_one_line
 from stemlight.errors import OutputError, StemlightError, UsageError
 
 __all__ = ["LocalEngine"]
 
 _POLL_SECONDS = 1.0
-_FIRST_PAUSE_SECONDS = 0.5  # before a second attempt; the next pauses are longer
-_PAUSE_GROWTH = 4.0
-_MOST_PAUSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ class _Crew(Generic[Task, Result]):
         job.n_attempts += 1
         if job.n_attempts >= self._engine.n_attempts:
             return Lost(job.task, reason, job.n_attempts)
-        job.due = time.monotonic() + _pause_seconds(job.n_attempts)
+        job.due = time.monotonic() + pause_seconds(job.n_attempts)
         self._again.append(job)
         return None
 
@@ -212,13 +209,9 @@ class _Crew(Generic[Task, Result]):
         if error is not None:
             raise error
         self._n_failed_starts += 1
-        self._start_at = time.monotonic() + _pause_seconds(self._n_failed_starts)
+        self._start_at = time.monotonic() + pause_seconds(self._n_failed_starts)
         has_any = any(process.is_started for process in self._processes)
         if not has_any and self._n_failed_starts >= self._engine.n_attempts:
             raise OutputError(
                 f"no worker could be started, at {self._n_failed_starts} attempts: {reason}"
             )
-
-
-def _pause_seconds(n_failures: int) -> float:
-    return min(_MOST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * _PAUSE_GROWTH ** (n_failures - 1))

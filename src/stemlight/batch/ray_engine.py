@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic
 
-from stemlight.batch.engines import Lost, MakeWorker, Result, Returned, Task
+from stemlight.batch.engines import Lost, MakeWorker, Result, Returned, Task, pause_seconds
 from stemlight.batch.ray_connection import connected
 from stemlight.errors import OutputError, StemlightError, UsageError
 
@@ -29,9 +29,6 @@ _POLL_SECONDS = 1.0
 _LONGEST_REASON = 300
 _DETAIL = "Worker exit detail: "  # words of Ray
 _GUESSES = " Some common causes"
-_FIRST_PAUSE_SECONDS = 0.5  # before a second attempt; the next pauses are longer
-_PAUSE_GROWTH = 4.0
-_MOST_PAUSE_SECONDS = 30.0
 _MOST_WAITING = 3  # tasks a worker, with those that failed and pause
 
 
@@ -288,14 +285,14 @@ class _Crew(Generic[Task, Result]):
         if worker.node is not None:
             job.nodes.add(worker.node)
         if job.n_attempts < self.engine.n_attempts:
-            job.due = time.monotonic() + _pause_seconds(job.n_attempts)
+            job.due = time.monotonic() + pause_seconds(job.n_attempts)
             self.waiting.append(job)
         else:
             self.ended.append(Lost(job.task, reason, job.n_attempts))
 
     def _failed_to_start(self, reason: str, error: Exception | None) -> None:
         self.n_failed_starts += 1
-        self.start_at = time.monotonic() + _pause_seconds(self.n_failed_starts)
+        self.start_at = time.monotonic() + pause_seconds(self.n_failed_starts)
         if any(worker.node is not None for worker in self.workers):
             return
         if isinstance(error, StemlightError):
@@ -305,10 +302,6 @@ class _Crew(Generic[Task, Result]):
         raise OutputError(
             f"no worker could be started, at {self.n_failed_starts} attempts: {reason}"
         ) from error
-
-
-def _pause_seconds(n_failures: int) -> float:
-    return min(_MOST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * _PAUSE_GROWTH ** min(n_failures - 1, 9))
 
 
 def _in_one_line(error: BaseException) -> str:
