@@ -51,8 +51,9 @@ def test_every_task_is_done_once_by_workers_that_are_made_once(run, tmp_path):
     found = run(tasks, RayEngine(2))
     assert sorted(found) == sorted(task.name for task in tasks)
     assert all(isinstance(each, Returned) and each.n_attempts == 1 for each in found.values())
-    assert len({each.result for each in found.values()}) == 2
-    assert (tmp_path / "starts").stat().st_size == 2
+    # The second worker may have started when nothing was left to do.
+    n_workers = (tmp_path / "starts").stat().st_size
+    assert 1 <= len({each.result for each in found.values()}) <= n_workers <= 2
 
 
 def test_no_more_workers_are_made_than_there_are_tasks(run, tmp_path):
@@ -102,8 +103,9 @@ def test_tasks_are_drawn_as_workers_become_free(ray, tmp_path):
 def test_closing_the_iterator_ends_the_workers(ray, tmp_path):
     tasks = (Deed(f"{number}") for number in itertools.count())
     results = RayEngine(2).run(MakeDoer(tmp_path), tasks)
-    pids = {next(results).result for _ in range(20)}
-    assert len(pids) == 2
+    pids = set()
+    while len(pids) < 2:
+        pids.add(next(results).result)
     assert all(map(is_alive, pids))
     results.close()
     wait_until(lambda: not any(map(is_alive, pids)))

@@ -30,7 +30,7 @@ def test_it_gives_what_onnx_runtime_gives_for_any_batch_and_length(graph):
     one, other = OnnxRuntime(n_threads=1)(graph), runtime.OpenVino(n_threads=1)(graph)
     for given in (planes(1, 32), planes(2, 16), planes(1, 32, seed=1)):
         for expected, found in zip(one(given), other(given), strict=True):
-            assert np.abs(found - expected).max() < 1e-4 * np.sqrt(np.mean(expected**2))
+            assert np.abs(found - expected).max() < 2e-4 * np.sqrt(np.mean(expected**2))
 
 
 def test_results_stay_what_they_are_when_more_is_run(graph):

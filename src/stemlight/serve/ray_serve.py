@@ -23,6 +23,7 @@ import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -213,7 +214,9 @@ class RayServeEngine:
             own = folder.with_name(f"{folder.name}-{secrets.token_hex(4)}")
             own.mkdir(parents=True)
             try:
-                made = asyncio.run(self._follow(song, own / folder.name, options, tell))
+                with ThreadPoolExecutor(1) as threads:  # here an event loop may run already
+                    follow = self._follow(song, own / folder.name, options, tell)
+                    made = threads.submit(asyncio.run, follow).result()
                 (own / folder.name).rename(folder)
             except RayError:  # the replica or its node died
                 continue
