@@ -39,7 +39,10 @@ def stub(folder, name: str, script: str) -> None:
 def test_the_slurm_script_starts_ray_on_all_nodes_and_the_run_on_the_first(tmp_path):
     stub(tmp_path, "scontrol", "printf 'node%s\\n' 3 4 5")
     for name in ("ray", "srun", "stemlight"):
-        stub(tmp_path, name, f'printf "%s\\n" "$@" > {tmp_path}/{name}.words')
+        record = f'printf "%s\\n" "$@" > {tmp_path}/{name}.words'
+        if name == "stemlight":  # which lasts longer than it takes to start the other nodes
+            record += f"; until [ -s {tmp_path}/srun.words ]; do sleep 0.01; done"
+        stub(tmp_path, name, record)
     environment = {
         "HOME": str(tmp_path),  # with a token in it
         "PATH": f"{tmp_path}:/usr/bin:/bin",
