@@ -21,7 +21,8 @@ output=$2
 shift 2
 nodes=$SLURM_JOB_NUM_NODES
 cores=$SLURM_CPUS_PER_TASK
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) # where this script runs
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${hosts%%$'\n'*} # where this script runs
 address=$head:${RAY_PORT:-6379}
 
 export RAY_USAGE_STATS_ENABLED=0

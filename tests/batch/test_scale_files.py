@@ -37,7 +37,7 @@ def stub(folder, name: str, script: str) -> None:
 
 
 def test_the_slurm_script_starts_ray_on_all_nodes_and_the_run_on_the_first(tmp_path):
-    stub(tmp_path, "scontrol", "printf 'node%s\\n' 3 4 5")
+    stub(tmp_path, "scontrol", "for i in 3 4 5; do echo node$i; sleep 0.1; done")
     for name in ("ray", "srun", "stemlight"):
         record = f'printf "%s\\n" "$@" > {tmp_path}/{name}.words'
         if name == "stemlight":  # which lasts longer than it takes to start the other nodes
