@@ -126,9 +126,15 @@ def test_workers_are_added_while_tasks_wait_and_given_back_when_none_are_left(ra
     assert (tmp_path / "starts").stat().st_size == 2
 
 
-def test_more_workers_than_there_is_room_for_wait_while_the_others_work(run, tmp_path):
-    found = run([Deed(f"{number}") for number in range(20)], RayEngine(3))
-    assert len(found) == 20
+def test_more_workers_than_there_is_room_for_wait_while_the_others_work(ray, tmp_path):
+    gate = tmp_path / "gate"
+    tasks = [GatedDeed("last", gate=gate), *(GatedDeed(f"{number}") for number in range(20))]
+    results = RayEngine(3).run(MakeGatedDoer(tmp_path), tasks)
+    others = [next(results) for _ in range(19)]  # by the second worker, for the first waits
+    assert "last" not in {each.task.name for each in others}
+    assert (tmp_path / "starts").stat().st_size == 2
+    gate.touch()
+    assert len([*results]) == 2
     assert (tmp_path / "starts").stat().st_size == 2
 
 
