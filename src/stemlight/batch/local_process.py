@@ -9,20 +9,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic
 
 from stemlight.batch.engines import MakeWorker, Task
 from stemlight.errors import StemlightError
+from stemlight.processes import threads_of_children
 
 __all__ = ["Ended", "Job", "Process", "Started", "in_one_line"]
 
 _END_SECONDS = 5.0  # that a process which has closed its pipe gets to end
 _PARENT_GONE = 3
-# What linear algebra reads when it is loaded.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(eq=False)
@@ -57,7 +55,7 @@ class Process(Generic[Task]):
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(make_worker, theirs), daemon=True)
-        with _threads_of_children(n_threads):
+        with threads_of_children(n_threads):
             self._process.start()
         theirs.close()  # or its end would not be seen
         self.is_started = False
@@ -135,16 +133,3 @@ def in_one_line(error: Exception) -> str:
     """Say what an exception says; those raised on purpose need no name."""
     name = "" if isinstance(error, StemlightError) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())
-
-
-@contextlib.contextmanager
-def _threads_of_children(n_threads: int) -> Iterator[None]:
-    """Have processes that start now use so many threads for linear algebra."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ |= {name: str(n_threads) for name, value in before.items() if value is None}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)

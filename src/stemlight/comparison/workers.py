@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from stemlight.comparison.systems import System
 from stemlight.errors import OutputError, StemlightError
+from stemlight.processes import threads_of_children
 
 __all__ = ["OpenSystem", "OpenSystems", "Spread", "Watcher", "Workers"]
 
@@ -31,8 +31,6 @@ Spread = Callable[
 its result as it ends, or with a `StemlightError` if its worker dies of it."""
 
 _POLL_SECONDS = 0.2
-# What linear algebra reads when it is loaded.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Watcher(Protocol):
@@ -134,7 +132,7 @@ class Workers:
             ProcessPoolExecutor(
                 n_processes, context, initializer=_start_worker, initargs=(self.open_system,)
             ) as pool,
-            _threads_of_children(self.n_threads),
+            threads_of_children(self.n_threads),
         ):
             # No more than are being worked on, so that whoever stops waits for nothing else.
             rest = iter(items.items())
@@ -178,16 +176,3 @@ def _make_worker(
             return error
 
     return do
-
-
-@contextlib.contextmanager
-def _threads_of_children(n_threads: int) -> Iterator[None]:
-    """Have processes that start now use so many threads for linear algebra."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ |= {name: str(n_threads) for name, value in before.items() if value is None}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
