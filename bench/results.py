@@ -50,10 +50,10 @@ _MEASURED = """\
 
 On the validation tracks of MUSDB18, as 7-second excerpts, for these are what is at hand: scores of
 other music than above, to be compared with each other and not with those. `stemlight` is the
-embedded model, with the weights `{weights}`; it was not trained on these tracks. The authors'
-training of `tdc-vocals-2020` chooses its checkpoints on them. `mixture` is the mixture as estimate
-of every stem, `hpss` harmonic-percussive separation, and `oracle-irm` the ideal ratio mask, which
-sees the true stems and is what masks could reach.
+embedded model, with the weights `{weights}`, and `stemlight-open` the one for any use; they were
+not trained on these tracks. The authors' training of `tdc-vocals-2020` chooses its checkpoints on
+them. `mixture` is the mixture as estimate of every stem, `hpss` harmonic-percussive separation,
+and `oracle-irm` the ideal ratio mask, which sees the true stems and is what masks could reach.
 
 ```
 {command}

@@ -10,7 +10,7 @@ import stemlight
 PACKAGE = Path(stemlight.__file__).parent
 
 LAYERS = {  # layer: (its modules, the layers that it may import)
-    "words": ("_version errors shapes configs", ""),
+    "words": ("_version errors shapes configs processes", ""),
     "signal": ("audio chunking stft stft_torch", "words"),
     "blocks": ("blocks", "words"),
     "models": ("models", "words signal blocks"),

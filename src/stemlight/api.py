@@ -210,9 +210,9 @@ def _open_foreign(address: str, choices: _Choices) -> Separator:
 
 def _graph_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
     # Engines are imported where they are asked for: loading one must not need the other.
+    from stemlight.models.transforms import build_stft
     from stemlight.separation.mdx_engine import MdxOnnxEngine
     from stemlight.separation.onnx_engine import OnnxEngine
-    from stemlight.stft import Stft
 
     runtime = _openvino(choices) if choices.engine == "openvino" else _onnx_runtime(choices)
     config = card.model_config()
@@ -233,18 +233,9 @@ def _graph_engine(folder: Path, card: ModelCard, choices: _Choices) -> Backend:
             sample_rate_hz=config.sample_rate_hz,
             runtime=runtime,
         )
-    stft = Stft(
-        config.stft.n_fft,
-        config.stft.hop_samples,
-        packing=config.stft.packing,
-        kept_bins=config.stft.kept_bins,
-        representation=config.stft.representation,
-        centered=config.stft.centered,
-        n_workers=choices.n_threads or -1,
-    )
     return OnnxEngine(
         graph,
-        stft=stft,
+        stft=build_stft(config.stft, n_workers=choices.n_threads or -1),
         sources=config.sources,
         sample_rate_hz=config.sample_rate_hz,
         output_gain=config.output_gain,

@@ -6,13 +6,16 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
+from safetensors.torch import load_file
 
 import stemlight
 from stemlight.errors import MissingExtraError, UsageError, WeightsError
 from stemlight.separation import KUIELAB_BLEND
 from stemlight.weights.cards import read_card, write_card
-from stemlight.weights.checkpoints import load_model
+from stemlight.weights.catalogue import find_model
+from stemlight.weights.checkpoints import load_model, save_model
 from stemlight.weights.systems import SYSTEMS
 
 from .material import STEMS, TORCH_GONE, noise, python, tree
@@ -117,6 +120,24 @@ def test_a_graph_of_eight_bits_is_smaller_close_and_the_same_each_time(run, song
         stemlight.load(tmp_path / "one", precision="int8")
 
 
+def test_products_of_feature_maps_are_not_squeezed_into_eight_bits(run, songs, mdx_net, tmp_path):
+    """Its network for bass has two levels; each multiplies a skip with what comes from below."""
+    ran = run("export", mdx_net / "bass", "-o", tmp_path / "new", "--int8", songs)
+    assert ran.code == 0, ran.err
+    graph = onnx.load(tmp_path / "new" / "model.int8.onnx").graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    reads = {
+        (made_by[node.input[0]], made_by.get(node.input[1], "float"))
+        for node in graph.node
+        if node.op_type == "Conv"
+    }
+    assert reads == {("DequantizeLinear", "DequantizeLinear"), ("Mul", "float")}
+    products = [
+        node for node in graph.node if node.op_type == "Conv" and made_by[node.input[0]] == "Mul"
+    ]
+    assert len(products) == 2
+
+
 def test_what_cannot_be_made_of_eight_bits_is_told(run, songs, mdx_net, tmp_path):
     new = tmp_path / "new"
     ran = run("export", "gpocm", "-o", new, *settings(TINY), "--int8", tmp_path / "nowhere")
@@ -210,10 +231,54 @@ def test_a_model_written_again_keeps_its_card_and_gives_the_same_bytes(run, mode
     assert read_card(scored).files == read_card(tmp_path / "again").files
 
 
-def test_fine_tuned_weights_get_a_graph_of_their_own(run, model, tmp_path):
+def test_weights_of_16_bits_take_half_the_room_and_sound_the_same(run, songs, tmp_path):
+    """Eleven bits of each weight are 70 dB; networks compute in 32 bits, so that engines agree."""
+    exact = find_model("stemlight")
+    for name in ("half", "again"):
+        ran = run("export", exact, "-o", tmp_path / name, "--half", "--int8", songs)
+        assert ran.code == 0, ran.err
+    assert read_card(tmp_path / "half").files == read_card(tmp_path / "again").files
+    for name in ("model.safetensors", "model.onnx"):
+        assert (tmp_path / "half" / name).stat().st_size < 0.55 * 4 * read_card(exact).n_parameters
+    model, card = load_model(tmp_path / "half")
+    save_model(model, card, tmp_path / "wide")  # what was rounded stays what it is
+    save_model(model, card, tmp_path / "half-again", half=True)
+    halves = read_card(tmp_path / "half").files
+    assert (
+        read_card(tmp_path / "half-again").files["model.safetensors"] == halves["model.safetensors"]
+    )
+    sound = mixture(60_000)
+    loud = stemlight.load(exact, n_threads=1)(sound)
+    by_graph = stemlight.load(tmp_path / "half", n_threads=1)(sound)
+    by_torch = stemlight.load(tmp_path / "half", engine="torch", device="cpu")(sound)
+    wide = stemlight.load(tmp_path / "wide", n_threads=1)(sound)
+    for name, stem in loud.items():
+        power = np.square(stem).sum()
+        errors = [np.square(other[name] - stem).sum() for other in (by_graph, by_torch, wide)]
+        assert max(errors) < 1e-5 * power, name
+        assert np.square(by_graph[name] - by_torch[name]).sum() < 1e-6 * power, name
+
+
+def test_a_model_that_is_saved_in_16_bits_stays_as_it_is_in_memory(model, tmp_path):
     import torch
 
-    from stemlight.weights.checkpoints import save_model
+    kept, card = load_model(model)
+    with torch.no_grad():
+        largest = max(kept.parameters(), key=lambda parameter: parameter.ndim)
+        largest.view(-1)[0] = 1e5  # more than 16 bits hold
+    before = {name: tensor.clone() for name, tensor in kept.network.state_dict().items()}
+    save_model(kept, card, tmp_path / "half", half=True)
+    after = kept.network.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    stored = load_file(tmp_path / "half" / "model.safetensors")
+    for name, tensor in before.items():
+        is_half = tensor.ndim > 1 and tensor.abs().max() < 65504
+        assert stored[name].dtype == (torch.float16 if is_half else tensor.dtype), name
+    assert load_model(tmp_path / "half")[0].network.state_dict().keys() == before.keys()
+
+
+def test_fine_tuned_weights_get_a_graph_of_their_own(run, model, tmp_path):
+    import torch
 
     trained, card = load_model(model)
     with torch.no_grad():
@@ -265,6 +330,7 @@ def test_a_card_can_be_completed(run, model, tmp_path):
         (["gpocm", "--set", "network.n_block=5"], 2, "UNetConfig has no field 'n_block' (did you"),
         (["gpocm", "--set", "network"], 2, "--set needs key=value, for example network.n_blocks=9"),
         (["gpocm", "--card", "x"], 2, "--card belongs to trained weights"),
+        (["gpocm", "--half"], 2, "--half belongs to trained weights"),
         (["{model}", "--set", "a=1"], 2, "--set belongs to a preset, a system or a --recipe"),
         (["{model}", "--seed", "1"], 2, "--seed belongs to a preset or a system"),
         (["mdx-net", "--set", "network.x=1"], 2, "UNetConfig has no field 'x'"),

@@ -115,6 +115,14 @@ def test_float_stems_add_up_or_are_counted(pair, main_stem):
     np.testing.assert_array_equal(double_sum(exact)[~inexact], mixture[~inexact])
 
 
+def test_a_stem_far_too_loud_hides_no_digit_of_the_others():
+    stems = np.array([[[-1.0]], [[2.0**54 + 2.0**31]], [[0.0]], [[0.0]]], np.float32)
+    mixture = np.array([[1.9]], np.float32)
+    exact, inexact = exact_floats(stems, mixture)
+    assert not inexact.any()
+    np.testing.assert_array_equal(double_sum(exact), mixture)
+
+
 @st.composite
 def near_pairs(draw):
     """Stems whose sum is nearly the mixture, at any level, with cancellation and denormals."""
@@ -177,7 +185,7 @@ def test_what_is_missing_in_a_band_goes_to_the_stem_that_sounds_there():
     complete = shared(stems, low + high)  # half of each tone is missing
     for stem, expected in zip(complete, (low, high, 0 * low), strict=True):
         error = (stem - expected)[:, 3000:-3000]
-        assert 20 * np.log10(np.abs(error).max() + 1e-9) < -60
+        assert 20 * np.log10(np.abs(error).max() + 1e-9) < -40
 
 
 @pytest.mark.parametrize("n_samples", [1, 1023, 1024, 16_384, 40_001])

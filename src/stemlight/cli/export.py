@@ -67,6 +67,13 @@ def export(
             "these songs, at best some that the model was trained on.",
         ),
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half",
+            help="Keep weights in 16 bits: files of half the size. Networks compute as ever.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model that is in FOLDER.")
     ] = False,
@@ -90,6 +97,8 @@ def export(
             raise UsageError("--set belongs to a preset, a system or a --recipe")
     elif card is not None:
         raise UsageError("--card belongs to trained weights; the card of random ones says so")
+    elif half:
+        raise UsageError("--half belongs to trained weights; export random ones without it")
     if (output / CARD_FILE).exists() and not overwrite:
         raise OutputError(f"{output} holds a model already; add --overwrite, or choose another")
     songs = [] if int8 is None else _songs(int8)
@@ -98,11 +107,13 @@ def export(
     sealed: ModelCard | EnsembleCard
     try:
         if recipe is not None:
-            sealed = _of_checkpoint(Path(target), output, recipe, settings or (), name, card)
+            sealed = _of_checkpoint(
+                Path(target), output, recipe, settings or (), name, card, half=half
+            )
         elif is_untrained:
             sealed = _of_preset(target, output, parse_settings(settings or ()), seed or 0, name)
         else:
-            sealed = _of_model(target, output, name, card)
+            sealed = _of_model(target, output, name, card, half=half)
         if songs:
             sealed = _with_int8_graph(output, songs)
     except OSError as error:
@@ -169,7 +180,7 @@ def _of_preset(
 
 
 def _of_model(
-    target: str, output: Path, name: str | None, card: Path | None
+    target: str, output: Path, name: str | None, card: Path | None, *, half: bool
 ) -> ModelCard | EnsembleCard:
     from stemlight.models.presets import PRESETS
     from stemlight.weights.cards import CARD_FILE
@@ -193,7 +204,8 @@ def _of_model(
         from stemlight.weights.checkpoints import renew_model
 
     changes = {} if card is None else _read_card_fields(card)
-    return renew_model(find_model(target), output, changes | ({"name": name} if name else {}))
+    changes |= {"name": name} if name else {}
+    return renew_model(find_model(target), output, changes, half=half)
 
 
 def _of_checkpoint(
@@ -203,6 +215,8 @@ def _of_checkpoint(
     settings: Sequence[str],
     name: str | None,
     card: Path | None,
+    *,
+    half: bool,
 ) -> ModelCard:
     with with_extra("train", "exporting"):
         from stemlight.models.spectrogram import build_model
@@ -215,7 +229,7 @@ def _of_checkpoint(
     model = build_model(config)
     progress = read_training_checkpoint(checkpoint, model)
     unsealed = _card(name or content.name, content, config, progress["step"], stated)
-    sealed = save_model(model, unsealed, output)
+    sealed = save_model(model, unsealed, output, half=half)
     if _NOT_STATED in (sealed.licence, *(data.terms for data in sealed.training_data)):
         note("the card does not state the licence or the terms of the data; name them with --card")
     return sealed

@@ -30,7 +30,7 @@ from stemlight.shapes import Bool, Float32
 __all__ = ["PROPORTIONAL", "SumRounder", "check_exact_sum", "exact_floats", "exact_integers"]
 
 PROPORTIONAL = "proportional"
-"""What the stems lack of the mixture is shared by energy; any other word names the stem for it."""
+"""What the stems lack of the mixture is shared by level; any other word names the stem for it."""
 
 _SLICE_SAMPLES = 16384  # as many go through the processor's cache at once
 _MANTISSA_BITS = 24
@@ -109,7 +109,9 @@ def exact_floats(
     columns = np.arange(flat.shape[1])
     loudest = np.abs(flat).argmax(axis=0)
     main = loudest if main_stem is None else np.full_like(loudest, main_stem)
-    flat[main, columns] += target - _sum_in_order(flat)
+    # Of the others alone: beside a stem far too loud, a sum of all would lose its last digits.
+    flat[main, columns] = 0.0
+    flat[main, columns] = target - _sum_in_order(flat)
 
     on_grid, fits = _on_common_grid(flat, target, main, columns)
     with np.errstate(over="ignore"):  # beyond float32, where the stems stay as they were

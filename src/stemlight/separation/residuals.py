@@ -1,6 +1,10 @@
-"""Shares among the stems what they lack of the mixture, by their energy in each time and band.
+"""Shares among the stems what they lack of the mixture, by their level in each time and band.
 
-mixture - stems -> STFT -> each stem's share of the energy in that bin -> inverse STFT -> + stem
+mixture - stems -> STFT -> each stem's share in that bin -> inverse STFT -> + stem
+
+A share goes with the root of a stem's magnitude: what is missing belongs to soft stems more often
+than their energy tells, and to silent ones never. By energy, stems would score 0.1 dB less
+(docs/experiments.md).
 
 The window is a sine of which neighbours overlap by half: applied before and after, its squares add
 up to one, so the shares of all stems together are what was missing, but for rounding.
@@ -84,7 +88,7 @@ class ResidualSharing:
             residual = mixture.copy()
             for stem in stems:
                 residual -= stem
-            shared = _energy_shares(_spectrogram(stems)) * _spectrogram(residual)
+            shared = _level_shares(_spectrogram(stems)) * _spectrogram(residual)
             frames = scipy.fft.irfft(shared, _N_FFT, axis=-1) * _WINDOW
         # What overflows belongs to samples near the largest float; rounding gives it to one stem.
         np.nan_to_num(frames, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
@@ -104,15 +108,15 @@ def _spectrogram(
     return spectrogram
 
 
-def _energy_shares(
+def _level_shares(
     spectrograms: Complex[np.ndarray, "stems channels frames bins"],
 ) -> Float32[np.ndarray, "stems channels frames bins"]:
     """Return shares whose sum over the stems is one; equal ones where all are silent."""
     magnitudes = np.abs(spectrograms)
     loudest = magnitudes.max(axis=0)
     is_silent = ~((loudest > 0) & np.isfinite(loudest))
-    # Relative to the loudest, because squares of quiet bins would be zero in float32.
+    # Relative to the loudest, so that the sum is never near the limits of float32.
     relative = magnitudes / np.where(is_silent, np.float32(1), loudest)
-    energies = np.where(is_silent, np.float32(1), np.square(relative))
-    shares: np.ndarray = energies / energies.sum(axis=0)
+    weights = np.where(is_silent, np.float32(1), np.sqrt(relative))
+    shares: np.ndarray = weights / weights.sum(axis=0)
     return shares

@@ -46,7 +46,7 @@ class SongOptions:
     """Carry over the song's tags and pictures; titles say which stem it is."""
     exact_sum: str | None = None
     """Make the stems add up to the mixture, to the last bit: see `stemlight.separation.exact_sum`.
-    "proportional" shares what they lack by energy in time and frequency; the name of a stem gives
+    "proportional" shares what they lack by level in time and frequency; the name of a stem gives
     it to that one. Where a guard gain is needed the sum is the mixture times that gain, rounded."""
     on_clip: OnClip = "guard"
     """Concerns 16 and 24 bits; other formats hold what is louder than full scale."""

@@ -28,7 +28,8 @@ class FoundTrack:
     """A track in sound files, or one that was prepared."""
 
     track: TrackFiles | TrainingTrack
-    weight: float = 1.0  # see `TrackFolder`
+    weight: float = 1.0  # see `TrackFolder`, as for the next
+    from_step: int = 0
 
     @property
     def name(self) -> str:
@@ -94,13 +95,15 @@ class RecipeTracks:
                         sources=sources,
                         report=lambda name: report(f"decoding {name}"),
                     )
-                opened.append(replace(track, weight=found.weight))
+                opened.append(replace(track, weight=found.weight, from_step=found.from_step))
         return opened
 
 
 def mixed_sources(recipe: Recipe, sources: Sequence[str]) -> tuple[str, ...]:
     """Return all sources that a recipe's mixtures hold, those that are asked for first."""
-    return tuple(dict.fromkeys((*sources, *recipe.mixing.also_mixed)))
+    mixings = recipe.mixings().values()
+    also_mixed = (source for mixing in mixings for source in mixing.also_mixed)
+    return tuple(dict.fromkeys((*sources, *also_mixed)))
 
 
 def find_recipe_tracks(
@@ -122,7 +125,7 @@ def find_recipe_tracks(
         if folder.optional and not path.is_dir():
             continue
         found = [
-            FoundTrack(track, folder.weight)
+            FoundTrack(track, folder.weight, folder.from_step)
             for track in _tracks_of(folder, path, sources, sample_rate_hz)
         ]
         names = [track.name for track in found]

@@ -86,6 +86,8 @@ class TrainingTrack:
     facts: TrackFacts = field(default_factory=TrackFacts)
     weight: float = 1.0
     """How many times as often it is drawn as another track of its length."""
+    from_step: int = 0
+    """The step of a run that it is first drawn for."""
 
     @property
     def n_samples(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from stemlight.configs import from_mapping, merge
+from stemlight.configs import from_mapping, merge, to_mapping
 from stemlight.errors import ConfigError
 from stemlight.models.config import ModelConfig
 from stemlight.models.presets import resolve_preset
@@ -21,6 +21,7 @@ from stemlight.training.recipe_files import SEPARATORS, read_fields
 __all__ = [
     "DataConfig",
     "HardwareConfig",
+    "MixingChange",
     "Recipe",
     "TrackFolder",
     "Trained",
@@ -51,8 +52,11 @@ class TrackFolder:
     optional: bool = False  # go on without it where it does not exist
     weight: float = 1.0
     """How many times as often its tracks are drawn as others of their length."""
+    from_step: int = 0
+    """The step of the run that first draws of its tracks."""
 
     def __post_init__(self) -> None:
+        _not_negative(f"from_step of {self.path}", self.from_step)
         if not 0 < self.weight < math.inf:
             raise ConfigError(
                 f"the weight of {self.path} must be more than 0, not {self.weight}; leave a folder "
@@ -79,6 +83,17 @@ class DataConfig:
             name if folder.split is None else f"{name}, split {folder.split}"
             for name, folder in zip(names, self.train, strict=True)
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixingChange:
+    """What is mixed in another way from a step on."""
+
+    from_step: int
+    mixing: dict[str, Any]  # fields of `MixingConfig` that change; all others stay
+
+    def __post_init__(self) -> None:
+        _at_least_one("later_mixing from_step", self.from_step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +156,8 @@ class Recipe:
     train_frames: int  # frames of a training window
     arguments: dict[str, Any] = field(default_factory=dict)
     mixing: MixingConfig = field(default_factory=MixingConfig)
+    later_mixing: tuple[MixingChange, ...] = ()
+    """What changes of `mixing` on the way, one change laid over the other."""
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -170,8 +187,7 @@ class Recipe:
             _at_least_one(f"recipe.{name}", getattr(self, name))
         if not self.name:
             raise ConfigError("recipe.name must not be empty: it is that of the run's folder")
-        if self.n_workers < 0:
-            raise ConfigError(f"recipe.n_workers must be at least 0, not {self.n_workers}")
+        _not_negative("recipe.n_workers", self.n_workers)
         if not 0 <= self.seed < _SEEDS:
             raise ConfigError(f"recipe.seed must lie in 0..{_SEEDS - 1}, not {self.seed}")
         if self.n_steps % self.steps_per_epoch:
@@ -183,6 +199,10 @@ class Recipe:
             raise ConfigError(
                 f"ema_decay must lie between 0 and 1, or be null for none, not {self.ema_decay}"
             )
+        steps = [change.from_step for change in self.later_mixing]
+        if sorted(set(steps)) != steps:
+            raise ConfigError(f"the steps of later_mixing must rise, not be {steps}")
+        self.mixings()  # refuses what no mixing can be
         self._check_start()
 
     def _check_start(self) -> None:
@@ -199,6 +219,15 @@ class Recipe:
                 "train_only new-sources needs new_sources, for example {guitar: other}"
             )
 
+    def mixings(self) -> dict[int, MixingConfig]:
+        """Return how is mixed, by the step that each way begins with."""
+        found = {0: self.mixing}
+        fields = to_mapping(self.mixing)
+        for change in self.later_mixing:
+            fields = merge(fields, change.mixing)
+            found[change.from_step] = from_mapping(MixingConfig, fields)
+        return found
+
     @property
     def model_arguments(self) -> dict[str, Any]:
         """All that is laid over the preset's fields: `arguments`, and the new sources."""
@@ -214,6 +243,11 @@ class Recipe:
     def model_config(self) -> ModelConfig:
         """Return the model that the run trains."""
         return resolve_preset(self.preset, self.model_arguments)
+
+
+def _not_negative(name: str, count: int) -> None:
+    if count < 0:
+        raise ConfigError(f"{name} must be at least 0, not {count}")
 
 
 def _at_least_one(name: str, count: int) -> None:

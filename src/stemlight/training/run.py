@@ -36,6 +36,7 @@ from stemlight.training.mixing import RandomMixtures
 from stemlight.training.recipe import HardwareConfig, Recipe
 from stemlight.training.resuming import refuse_other_run
 from stemlight.training.sharding import ShardedTask, refuse_unsharded, sharding_strategy
+from stemlight.training.stages import StagedMixtures
 from stemlight.training.synced_norms import synchronise_norms
 from stemlight.training.task import SeparationTask, Settings
 
@@ -284,13 +285,18 @@ class _Data:
         tracks = found.open_training_tracks(
             Path(recipe.data.cache), sample_rate_hz=rate, sources=heard, report=report
         )
-        mixtures = RandomMixtures(
+        mixtures = StagedMixtures(
             tracks,
-            sources,
-            n_samples=config.stft.window_samples(recipe.train_frames),
-            sample_rate_hz=rate,
-            config=recipe.mixing,
-            seed=recipe.seed,
+            recipe.mixings(),
+            items_per_step=recipe.batch_size,
+            make=lambda drawn, mixing: RandomMixtures(
+                drawn,
+                sources,
+                n_samples=config.stft.window_samples(recipe.train_frames),
+                sample_rate_hz=rate,
+                config=mixing,
+                seed=recipe.seed,
+            ),
         )
         n_old = len(sources) - len(recipe.new_sources)
         asked = range(n_old if recipe.train_only == "new-sources" else 0, len(sources))

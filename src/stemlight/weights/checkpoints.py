@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -27,7 +28,7 @@ from stemlight.weights.cards import (
     verified_file,
     write_card,
 )
-from stemlight.weights.export import export_onnx
+from stemlight.weights.export import export_onnx, is_halved
 from stemlight.weights.systems import (
     MIXER_FILES,
     complete_folder,
@@ -51,8 +52,14 @@ _FACTS = ("stemlight", "facts")  # where a run keeps what it says of itself
 _AnyCard = TypeVar("_AnyCard", ModelCard, EnsembleCard)
 
 
-def save_model(model: SpectrogramModel, card: ModelCard, folder: Path) -> ModelCard:
+def save_model(
+    model: SpectrogramModel, card: ModelCard, folder: Path, *, half: bool = False
+) -> ModelCard:
     """Write weights, graph and card into `folder`; the card comes last and seals the others.
+
+    Args:
+        half: Round matrices and kernels to 16 bits, so that files are half as large. Networks
+            compute in 32 bits as ever.
 
     Returns:
         The card as written, with the files' hashes and the count of parameters.
@@ -60,11 +67,15 @@ def save_model(model: SpectrogramModel, card: ModelCard, folder: Path) -> ModelC
     folder.mkdir(parents=True, exist_ok=True)
     network = model.network
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        weights = {name: _halved(tensor) for name, tensor in weights.items()}
+        model = copy.deepcopy(model)  # the caller's weights stay as they are
+        model.network.load_state_dict(weights)
     parts = {name: folder / f".{name}.part" for name in (WEIGHTS_FILE, GRAPH_FILE)}
     try:
         # `save_file` would make a file that its owner alone can read.
         parts[WEIGHTS_FILE].write_bytes(save(weights))
-        export_onnx(model, parts[GRAPH_FILE], card.model_config().sources)
+        export_onnx(model, parts[GRAPH_FILE], card.model_config().sources, half=half)
         sealed = dataclasses.replace(
             card,
             graph_layout="stemlight",  # whatever it was in a card that came from elsewhere
@@ -78,6 +89,13 @@ def save_model(model: SpectrogramModel, card: ModelCard, folder: Path) -> ModelC
             part.unlink(missing_ok=True)
     write_card(sealed, folder)
     return sealed
+
+
+def _halved(tensor: torch.Tensor) -> torch.Tensor:
+    largest = float(tensor.abs().amax()) if tensor.numel() else 0.0
+    return (
+        tensor.half() if is_halved(tensor.dtype == torch.float32, tensor.ndim, largest) else tensor
+    )
 
 
 def load_model(folder: Path) -> tuple[SpectrogramModel, ModelCard]:
@@ -172,12 +190,16 @@ def is_training_checkpoint(path: Path) -> bool:
 
 
 def renew_model(
-    source: Path, folder: Path, changes: Mapping[str, Any] | None = None
+    source: Path,
+    folder: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    half: bool = False,
 ) -> ModelCard | EnsembleCard:
     """Write a model again, its graph made anew of its weights; of a system, all members.
 
     Cards keep what they say but for `changes`, which are for that of the whole. `folder` may be
-    `source`.
+    `source`. `half` is that of `save_model`.
 
     Raises:
         WeightsError: a file is missing or damaged, or there are no weights but in a graph.
@@ -187,12 +209,12 @@ def renew_model(
     found = read_card(source)
     if isinstance(found, ModelCard):
         model, card = load_model(source)
-        return save_model(model, _changed(card, changes), folder)
+        return save_model(model, _changed(card, changes), folder, half=half)
     for name in found.files:
         verified_file(source, found, name)
     with complete_folder(folder) as partial:
         for member in stored_members(found):
-            renew_model(source / member, partial / member)
+            renew_model(source / member, partial / member, half=half)
         for name in MIXER_FILES:
             if name in found.files:
                 shutil.copyfile(source / name, partial / name)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,18 @@ from stemlight.models.spectrogram import SpectrogramModel
 from stemlight.models.unet import UNet
 from stemlight.separation.onnx_engine import output_of
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "is_halved"]
 
 _OPSET = 17
+_HALF_LIMIT = 65504.0  # the largest number of 16 bits
+
+
+def is_halved(is_float32: bool, n_axes: int, largest: float) -> bool:
+    """Say whether a tensor is among those that models of 16 bits keep in 16 bits.
+
+    Vectors are not: biases and what norms count, few and of any size.
+    """
+    return bool(is_float32 and n_axes >= 2 and largest < _HALF_LIMIT)
 
 
 def _frame_multiple(network: UNet) -> int:
@@ -43,12 +53,18 @@ class _EachSource(nn.Module):
         return tuple(network(planes, number).squeeze(1) for number in numbers)
 
 
-def export_onnx(model: SpectrogramModel, path: Path, sources: Sequence[str]) -> None:
+def export_onnx(
+    model: SpectrogramModel, path: Path, sources: Sequence[str], *, half: bool = False
+) -> None:
     """Write the graph that `OnnxEngine` runs: planes in, one output for each source.
 
     Batch and frames stay free. What several sources have in common is in the graph once: the whole
     encoder where it is unconditioned, and else all that comes before the first conditioned
     operation. The same weights give the same bytes.
+
+    Args:
+        half: Keep matrices and kernels in 16 bits. The graph computes in 32 as ever: engines widen
+            them while they load.
     """
     network = model.network
     outputs = list(map(output_of, sources))
@@ -71,6 +87,8 @@ def export_onnx(model: SpectrogramModel, path: Path, sources: Sequence[str]) -> 
         )
     graph = onnx.load(path)
     _merge_equal_nodes(graph.graph)
+    if half:
+        _halve_weights(graph.graph)
     path.write_bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -92,3 +110,20 @@ def _merge_equal_nodes(graph: onnx.GraphProto) -> None:
             names.update(zip(node.output, same, strict=True))
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def _halve_weights(graph: onnx.GraphProto) -> None:
+    """Round weights to 16 bits, each with a node that widens it under its old name."""
+    casts = []
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if not is_halved(values.dtype == np.float32, values.ndim, np.abs(values).max(initial=0)):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(
+            onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+        )
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -1,8 +1,10 @@
-"""Writes a graph that computes with eight bits, which processors do several times as fast.
+"""Writes a graph that computes with eight bits, which takes processors less time.
 
 Weights get one scale for each channel; feature maps get ranges that they keep to in real music.
 Weights use seven of their eight bits: older processors add pairs of products in 16 bits, which
-would overflow.
+would overflow. Some nodes stay in 32 bits (bench/quantized.py measures why): convolutions that read
+a product of two feature maps, a few of whose values are far above all others, so that no range of
+256 steps holds both; and matrix products and transposed convolutions, which gain no time.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ import dataclasses
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnxruntime import quantization
 
 from stemlight.audio import read_audio, resample
 from stemlight.errors import UsageError, WeightsError
+from stemlight.models.config import ModelConfig
+from stemlight.models.transforms import build_stft
 from stemlight.shapes import Float32
-from stemlight.stft import Stft
 from stemlight.weights.cards import (
     GRAPH_FILE,
     INT8_GRAPH_FILE,
@@ -32,9 +36,9 @@ from stemlight.weights.cards import (
     write_card,
 )
 
-__all__ = ["add_int8_graph", "quantize_graph"]
+__all__ = ["add_int8_graph", "nodes_that_read_products", "planes_of_songs", "quantize_graph"]
 
-_OPERATORS = ("Conv", "ConvTranspose", "MatMul")
+_OPERATORS = ("Conv",)
 
 
 def add_int8_graph(folder: Path, songs: Sequence[Path]) -> ModelCard:
@@ -55,18 +59,7 @@ def add_int8_graph(folder: Path, songs: Sequence[Path]) -> ModelCard:
         )
     if not songs:
         raise UsageError("an 8-bit graph needs music to measure its ranges; give at least one song")
-    config = card.model_config()
-    windows = [_middle(song, config.chunk.chunk_samples, config.sample_rate_hz) for song in songs]
-    stft_config = config.stft
-    stft = Stft(
-        stft_config.n_fft,
-        stft_config.hop_samples,
-        packing=stft_config.packing,
-        kept_bins=stft_config.kept_bins,
-        representation=stft_config.representation,
-        centered=stft_config.centered,
-    )
-    planes = [stft.analyse(window[np.newaxis])[0] for window in windows]
+    planes = planes_of_songs(songs, card.model_config())
     part = folder / f".{INT8_GRAPH_FILE}.part"
     try:
         quantize_graph(verified_file(folder, card, GRAPH_FILE), part, planes)
@@ -79,6 +72,19 @@ def add_int8_graph(folder: Path, songs: Sequence[Path]) -> ModelCard:
     return sealed
 
 
+def planes_of_songs(
+    songs: Sequence[Path], config: ModelConfig
+) -> list[Float32[np.ndarray, "1 planes frames bins"]]:
+    """Return what a model sees of the middle of each song, one of its windows long.
+
+    Raises:
+        InputError: a song cannot be read.
+    """
+    stft = build_stft(config.stft)
+    n_samples, rate_hz = config.chunk.chunk_samples, config.sample_rate_hz
+    return [stft.analyse(_middle(song, n_samples, rate_hz)[np.newaxis])[0] for song in songs]
+
+
 def _middle(song: Path, n_samples: int, rate_hz: int) -> Float32[np.ndarray, "2 samples"]:
     """Return stereo sound from the middle of a song; a song that is shorter is repeated."""
     audio = read_audio(song)
@@ -89,15 +95,31 @@ def _middle(song: Path, n_samples: int, rate_hz: int) -> Float32[np.ndarray, "2 
     return np.ascontiguousarray(stereo[:, first : first + n_samples], np.float32)
 
 
+def nodes_that_read_products(model: onnx.ModelProto) -> Iterator[str]:
+    """Yield the convolutions of a product of two feature maps, as a multiplied skip is."""
+    given = {tensor.name for tensor in model.graph.initializer}
+    products = {
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Mul" and not given.intersection(node.input)
+    }
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[0] in products:
+            yield node.name
+
+
 def quantize_graph(
     graph: Path,
     path: Path,
     planes: Iterable[Float32[np.ndarray, "batch planes frames bins"]],
     *,
     operators: Iterable[str] = _OPERATORS,
-    left_out: Iterable[str] = (),
+    left_out: Callable[[onnx.ModelProto], Iterable[str]] = nodes_that_read_products,
 ) -> None:
-    """Write a graph with these operators in eight bits, but for nodes of the names `left_out`."""
+    """Write a graph with these operators in eight bits, but for the nodes that `left_out` names.
+
+    It is asked about the graph with constants folded.
+    """
     with tempfile.TemporaryDirectory() as place, _quiet():
         ready = Path(place) / "ready.onnx"
         quantization.quant_pre_process(graph, ready, skip_symbolic_shape=True)
@@ -107,7 +129,7 @@ def quantize_graph(
             _Ranges(planes),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=list(operators),
-            nodes_to_exclude=list(left_out),
+            nodes_to_exclude=list(left_out(onnx.load(ready))),
             per_channel=True,
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
