@@ -102,9 +102,9 @@ def test_the_lease_of_a_slow_job_is_renewed(local, song):
     local.submit(song)
 
     def wait():
-        time.sleep(0.6)
+        time.sleep(2.5)
         assert local.studio.store.claim("another", lease_seconds=1) is None
 
-    work(local, wait, lease_seconds=0.3)
+    work(local, wait, lease_seconds=2.0)
     (job,) = local.client.get(f"{API}/jobs").json()
     assert job["state"] == "done"
