@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +84,27 @@ def test_hidden_files_and_folders_are_no_tracks(tmp_path, text):
     tracks = find_tracks(tmp_path, sources=SOURCES)
     files = [file.path for track in tracks for file in track.stems["vocals"].files]
     assert files == [tmp_path / "a" / "vocals.wav"]
+
+
+@pytest.mark.parametrize("text", ["", "every_file: vocals"])
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path, text):
+    """A collection is often made of links to where the sound is stored."""
+    write(tmp_path / "disk" / "a" / "vocals.wav", 100)
+    write(tmp_path / "disk" / "b" / "more" / "vocals.wav", 100)
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (chosen / "a").symlink_to(tmp_path / "disk" / "a")
+    (chosen / "b").symlink_to("../disk/b")
+    (chosen / "gone").symlink_to(tmp_path / "nowhere")
+    for place, target in [("b", chosen), ("b/more", tmp_path), ("a", "."), ("a", "../b")]:
+        link = tmp_path / "disk" / place / f"to {Path(target).name}"
+        link.symlink_to(target)
+    if text:
+        write_yaml(chosen, text)
+    tracks = find_tracks(chosen, sources=SOURCES)
+    files = [file.path for track in tracks for file in track.stems["vocals"].files]
+    names = ["a/to b/more", "a", "b/more"] if text else ["a", "a/to b/more", "b/more"]
+    assert files == [chosen / name / "vocals.wav" for name in names]
 
 
 def test_other_rates_and_mono_become_what_is_asked_for(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from stemlight.tracks.stems_yaml import (
     match_files,
     read_stems_yaml,
 )
+from stemlight.tracks.walking import walk
 
 __all__ = ["STEM_MP4_ORDER", "find_tracks", "raise_refused"]
 
@@ -43,7 +43,7 @@ def find_tracks(
     `renamed` maps file stems to source names, for material that is named otherwise: with
     `{"guitar": "other"}` the file `guitar.ogg` serves as `other`. Where a `stems.yaml` speaks of a
     folder, it alone does, and what lies below the folder belongs to its track. Hidden files and
-    folders, whose names begin with a dot, are no tracks.
+    folders, whose names begin with a dot, are no tracks; links to folders are followed.
 
     `on_refused` is told of a folder that cannot be read or whose `stems.yaml` is wrong; if it
     returns, the search goes on.
@@ -82,10 +82,8 @@ class _Search:
         self.yaml_of_root = read_stems_yaml(path) if path.is_file() else StemsYaml(patterns={})
 
     def tracks(self) -> Iterator[TrackFiles]:
-        for directory, folders, names in os.walk(self.root, onerror=self._refuse):
-            folder = Path(directory)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            files = sorted(folder / name for name in names if not name.startswith("."))
+        for folder, folders, names in walk(self.root, self._refuse):
+            files = [folder / name for name in names]
             try:
                 mapped = self._mapped(folder, has_own=STEMS_YAML in names)
                 named = {} if mapped else self._named(files)

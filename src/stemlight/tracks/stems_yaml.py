@@ -19,11 +19,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NoReturn
 
 from stemlight.audio.wording import reason, shown
 from stemlight.errors import InputError, MissingExtraError
 from stemlight.tracks.files import MIXTURE, SoundFile, StemSource
+from stemlight.tracks.walking import walk
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -85,7 +86,7 @@ def match_every_file(folder: Path, content: StemsYaml) -> list[tuple[str, dict[s
         InputError: there is none.
     """
     assert content.every_file is not None
-    paths = _matches(folder, "**/*")
+    paths = _sounds_below(folder)
     if not paths:
         raise InputError(
             f"{shown(folder / STEMS_YAML)}: {_EVERY_FILE} is {content.every_file!r}, but there is "
@@ -188,6 +189,18 @@ def _refuse_nonsense(path: Path, patterns: Patterns, every_file: str | None) -> 
             f"{shown(path)}: nothing is known of these mixtures; say what they lack, such as "
             "vocals: []"
         )
+
+
+def _sounds_below(folder: Path) -> list[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        raise InputError(f"cannot read {shown(error.filename)}: {reason(error)}") from error
+
+    return sorted(
+        path
+        for here, _, names in walk(folder, refuse)
+        for path in (here / name for name in names)
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()
+    )
 
 
 def _matches(folder: Path, name: str) -> list[Path]:
