@@ -87,24 +87,32 @@ def test_hidden_files_and_folders_are_no_tracks(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["", "every_file: vocals"])
-def test_links_to_folders_are_followed_but_not_in_circles(tmp_path, text):
+def test_links_to_folders_are_followed_and_what_they_lead_to_is_there_once(tmp_path, text):
     """A collection is often made of links to where the sound is stored."""
-    write(tmp_path / "disk" / "a" / "vocals.wav", 100)
-    write(tmp_path / "disk" / "b" / "more" / "vocals.wav", 100)
-    chosen = tmp_path / "chosen"
-    chosen.mkdir()
-    (chosen / "a").symlink_to(tmp_path / "disk" / "a")
+    disk, chosen = tmp_path / "disk", tmp_path / "chosen"
+    write(disk / "a" / "vocals.wav", 100)
+    write(disk / "b" / "more" / "vocals.wav", 100)
+    write(chosen / "own" / "vocals.wav", 100)
+    (chosen / "a").symlink_to(disk / "a")
     (chosen / "b").symlink_to("../disk/b")
+    (chosen / "also own").symlink_to("own")
     (chosen / "gone").symlink_to(tmp_path / "nowhere")
     for place, target in [("b", chosen), ("b/more", tmp_path), ("a", "."), ("a", "../b")]:
-        link = tmp_path / "disk" / place / f"to {Path(target).name}"
-        link.symlink_to(target)
+        (disk / place / f"to {Path(target).name}").symlink_to(target)
     if text:
         write_yaml(chosen, text)
     tracks = find_tracks(chosen, sources=SOURCES)
     files = [file.path for track in tracks for file in track.stems["vocals"].files]
-    names = ["a/to b/more", "a", "b/more"] if text else ["a", "a/to b/more", "b/more"]
+    names = ["a", "b/more", "own"]
     assert files == [chosen / name / "vocals.wav" for name in names]
+
+
+def test_links_are_followed_from_wherever_one_looks(tmp_path, monkeypatch):
+    write(tmp_path / "disk" / "a" / "vocals.wav", 100)
+    (tmp_path / "chosen").mkdir()
+    (tmp_path / "chosen" / "all").symlink_to("../disk")
+    monkeypatch.chdir(tmp_path / "disk" / "a")
+    assert [track.name for track in find_tracks(Path("../../chosen"), sources=SOURCES)] == ["a"]
 
 
 def test_other_rates_and_mono_become_what_is_asked_for(tmp_path):

@@ -319,6 +319,8 @@ def test_recipes_of_mixers_are_told_from_those_of_networks():
         read_recipe(MIXER)
     with pytest.raises(ConfigError, match=r"MixerRecipe has no field 'n_steps'"):
         mixer_recipe(read_fields(MIXER, ["n_steps=3"]))
+    with pytest.raises(ConfigError, match="learns from all tracks alike; leave weight of x out"):
+        mixer_recipe(read_fields(MIXER, ["data.train=[{path: x, weight: 2}]"]))
     with pytest.raises(ConfigError, match="separators needs at least two sources, not 1"):
         mixer_recipe({**read_fields(MIXER), "separators": {"bass": "runs/bass"}})
     result = CliRunner().invoke(app, ["train", str(MIXER), "--resume"])

@@ -256,6 +256,17 @@ def test_data_that_would_spoil_a_run_is_refused(recipe_file, settings, error, me
         train(read_recipe(recipe_file, settings))
 
 
+def test_a_track_under_another_name_is_not_validated_on_what_was_trained_on(
+    recipe_file, music, tmp_path
+):
+    (tmp_path / "mine" / "best").mkdir(parents=True)
+    for name in ("low", "high"):
+        (tmp_path / "mine" / "best" / f"{name}.wav").symlink_to(music / "valid/valid0/low.wav")
+    recipe = read_recipe(recipe_file, [f"data.train=[{{path: {tmp_path / 'mine'}}}]"])
+    with pytest.raises(ConfigError, match="'best' of training and 'valid0' of validation have a f"):
+        train(recipe)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from stemlight.errors import ConfigError
+from stemlight.errors import ConfigError, InputError
 from stemlight.training.material import TrainingTrack
 from stemlight.training.mixing import MixingConfig
 from stemlight.training.recipe import read_recipe
@@ -42,9 +44,30 @@ def test_each_item_is_of_the_tracks_and_the_mixing_of_its_step():
     assert mixtures[10**6] == (["late", "early"], QUIET, 10**6)
 
 
-def test_a_run_has_tracks_from_its_first_step_on():
+@pytest.mark.parametrize("mixings", [{0: LOUD}, {0: LOUD, 2: QUIET}])
+def test_a_run_has_tracks_from_its_first_step_on(mixings):
     with pytest.raises(ConfigError, match="join at step 5 at the earliest"):
-        staged(LATE, mixings={0: LOUD})
+        staged(LATE, mixings=mixings)
+
+
+def test_what_a_run_is_too_short_for_is_told_and_not_read(recipe_file):
+    told = []
+    recipe = read_recipe(
+        recipe_file,
+        [
+            "data.train=[{path: train}, {path: nowhere, from_step: 4}]",
+            "later_mixing=[{from_step: 3, mixing: {}}, {from_step: 9, mixing: {speed_share: 1}}]",
+        ],
+    )
+    train(recipe, report=told.append)
+    assert told[:2] == [
+        "nowhere joins at step 4, which a run of 4 does not reach",
+        "mixing changes at step 9, which a run of 4 does not reach",
+    ]
+    assert recipe.data.reached(4).training_names() == ["train"]
+    assert recipe.data.reached(5).training_names() == ["train", "nowhere"]
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        train(replace(recipe, name="longer", n_steps=6))
 
 
 def test_changes_of_mixing_are_laid_one_over_the_other(recipe_file):
@@ -80,6 +103,11 @@ def test_changes_of_mixing_are_laid_one_over_the_other(recipe_file):
             r"mixing\.speed_share must lie in 0\.\.1, not 2",
         ),
         ("data.train=[{path: train, from_step: -1}]", "from_step of train must be at least 0"),
+        (
+            "data.validation=[{path: valid, from_step: 2}]",
+            "data.validation is read whole; leave from_step of valid out",
+        ),
+        ("data.validation=[{path: valid, weight: 2}]", "leave weight of valid out"),
     ],
 )
 def test_stages_that_cannot_be_are_refused(recipe_file, setting, message):

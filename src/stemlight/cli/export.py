@@ -270,7 +270,8 @@ def _card(
         "licence": _NOT_STATED,
         "band_limit_hz": dict.fromkeys(config.sources, config.band_limit_hz),
         "training_data": [
-            {"name": data, "terms": _NOT_STATED} for data in recipe.data.training_names()
+            {"name": data, "terms": _NOT_STATED}
+            for data in recipe.data.reached(step).training_names()
         ],
     }
     return from_mapping(ModelCard, derived | dict(stated))

@@ -87,7 +87,7 @@ def separate(
         typer.Option(
             metavar="[proportional|STEM]",
             help="Stems that add up to the song to the last bit; what they lack is shared by "
-            "energy, or goes to STEM, for example other.",
+            "level, or goes to STEM, for example other.",
         ),
     ] = None,
     on_clip: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,20 +15,21 @@ def walk(
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder from `root` down, and the sorted names of its folders and of its files.
 
-    Hidden ones, whose names begin with a dot, are left out. Links to folders are followed, but for
-    those that lead back to where they are. What is taken out of the names of folders is not walked.
+    Hidden ones, whose names begin with a dot, are left out; so is what is taken out of the names of
+    folders. Links to folders are followed, after all else, but for those to a folder that holds
+    `root`. However many ways lead to a folder, it is there once.
     """
-    for directory, folders, files in os.walk(root, onerror=on_error, followlinks=True):
-        here = Path(directory)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and not _leads_back(here / name)
-        )
-        yield here, folders, sorted(name for name in files if not name.startswith("."))
-
-
-def _leads_back(folder: Path) -> bool:
-    """Tell whether a folder is a link to one that it lies in, by way of other links or not."""
-    if not folder.is_symlink():
-        return False
-    target = os.path.realpath(folder)  # not Path.resolve, which fails for links in a circle
-    return any(Path(os.path.realpath(each)).is_relative_to(target) for each in folder.parents)
+    top = Path(os.path.realpath(root))  # not Path.resolve, which fails for links in a circle
+    seen: set[str] = set()
+    waiting = deque([root])
+    while waiting:
+        for directory, folders, files in os.walk(waiting.popleft(), onerror=on_error):
+            here, place = Path(directory), os.path.realpath(directory)
+            if place in seen:
+                folders.clear()
+                continue
+            seen.add(place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield here, folders, sorted(name for name in files if not name.startswith("."))
+            links = (here / name for name in folders if (here / name).is_symlink())
+            waiting.extend(link for link in links if not top.is_relative_to(os.path.realpath(link)))

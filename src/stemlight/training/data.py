@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,13 @@ class FoundTrack:
         """The track's name, as `only` and `exclude` know it."""
         return self.track.name
 
+    def real_paths(self) -> set[str]:
+        """Return where its sound files are, behind links; of prepared tracks nobody knows."""
+        if not isinstance(self.track, TrackFiles):
+            return set()
+        parts = [*self.track.stems.values(), *filter(None, [self.track.mixture])]
+        return {os.path.realpath(file.path) for part in parts for file in part.files}
+
     def read(
         self, sources: Sequence[str], sample_rate_hz: int
     ) -> tuple[Float32[np.ndarray, "2 samples"], dict[str, Float32[np.ndarray, "2 samples"]]]:
@@ -58,7 +66,8 @@ class RecipeTracks:
 
         Raises:
             InputError: a folder is missing and not optional, or holds no tracks.
-            ConfigError: a track is in both, or `only` or `exclude` names one that is not there.
+            ConfigError: a track, or a file, is in both, or `only` or `exclude` names one that is
+                not there.
         """
         train, held_out = (
             find_recipe_tracks(data, folders, sources, sample_rate_hz=sample_rate_hz)
@@ -67,6 +76,13 @@ class RecipeTracks:
         both = {track.name for track in train} & {track.name for track in held_out}
         if both:
             raise ConfigError(f"{sorted(both)[0]!r} is in both training and validation; exclude it")
+        trained_on = {path: track.name for track in train for path in track.real_paths()}
+        for track in held_out:
+            for name in {trained_on.get(path) for path in track.real_paths()} - {None}:
+                raise ConfigError(
+                    f"{name!r} of training and {track.name!r} of validation have a file in "
+                    "common; exclude one"
+                )
         if not train:
             raise ConfigError("data.train has no tracks; name a folder of tracks")
         return cls(train=train, validation=held_out)

@@ -22,7 +22,7 @@ from stemlight.separation.torch_engine import TorchEngine, choose_device
 from stemlight.training.callbacks import LAST_CHECKPOINT
 from stemlight.training.data import FoundTrack, RecipeTracks
 from stemlight.training.mixer import MixerTraining, Track, train_mixer
-from stemlight.training.recipe import DataConfig
+from stemlight.training.recipe import DataConfig, refuse_drawing
 from stemlight.weights.cards import CARD_FILE, ModelCard, TrainingData
 from stemlight.weights.catalogue import find_model
 from stemlight.weights.checkpoints import (
@@ -60,6 +60,7 @@ class MixerRecipe:
                 f"separators needs at least two sources, not {len(self.separators)}: there is "
                 "nothing to mix"
             )
+        refuse_drawing(self.data.train, "a mixer learns from all tracks alike")
 
 
 def mixer_recipe(fields: Mapping[str, Any]) -> MixerRecipe:

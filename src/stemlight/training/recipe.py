@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ __all__ = [
     "Trained",
     "ValidationConfig",
     "read_recipe",
+    "refuse_drawing",
 ]
 
 _SEEDS = 2**32
@@ -72,6 +73,14 @@ class DataConfig:
     train: tuple[TrackFolder, ...]
     validation: tuple[TrackFolder, ...]
     cache: str = "runs/decoded"
+
+    def __post_init__(self) -> None:
+        refuse_drawing(self.validation, "data.validation is read whole")
+
+    def reached(self, n_steps: int) -> DataConfig:
+        """Return what the first steps of a run draw of."""
+        train = tuple(folder for folder in self.train if folder.from_step < n_steps)
+        return replace(self, train=train)
 
     def training_names(self) -> list[str]:
         """Name what is trained on, as a card does."""
@@ -219,6 +228,14 @@ class Recipe:
                 "train_only new-sources needs new_sources, for example {guitar: other}"
             )
 
+    def unreached(self) -> Iterator[str]:
+        """Tell of each change on the way that the run is too short for."""
+        changes = [(f"{folder.path} joins", folder.from_step) for folder in self.data.train]
+        changes += [("mixing changes", change.from_step) for change in self.later_mixing]
+        for what, step in changes:
+            if step >= self.n_steps:
+                yield f"{what} at step {step}, which a run of {self.n_steps} does not reach"
+
     def mixings(self) -> dict[int, MixingConfig]:
         """Return how is mixed, by the step that each way begins with."""
         found = {0: self.mixing}
@@ -243,6 +260,18 @@ class Recipe:
     def model_config(self) -> ModelConfig:
         """Return the model that the run trains."""
         return resolve_preset(self.preset, self.model_arguments)
+
+
+def refuse_drawing(folders: Iterable[TrackFolder], why: str) -> None:
+    """Refuse what says when and how often tracks are drawn, of folders that nobody draws of.
+
+    Raises:
+        ConfigError: a folder has a weight or a first step.
+    """
+    for folder in folders:
+        for name in ("weight", "from_step"):
+            if getattr(folder, name) != getattr(TrackFolder, name):
+                raise ConfigError(f"{why}; leave {name} of {folder.path} out")
 
 
 def _not_negative(name: str, count: int) -> None:

@@ -281,7 +281,9 @@ class _Data:
     def load(cls, recipe: Recipe, config: ModelConfig, report: Callable[[str], None]) -> _Data:
         sources, rate = config.sources, config.sample_rate_hz
         heard = mixed_sources(recipe, sources)
-        found = RecipeTracks.find(recipe.data, heard, rate)
+        for line in recipe.unreached():
+            report(line)
+        found = RecipeTracks.find(recipe.data.reached(recipe.n_steps), heard, rate)
         tracks = found.open_training_tracks(
             Path(recipe.data.cache), sample_rate_hz=rate, sources=heard, report=report
         )

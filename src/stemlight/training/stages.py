@@ -42,10 +42,11 @@ class StagedMixtures(Dataset[TrainingExample]):
     ) -> None:
         self.items_per_step = items_per_step
         self.first_steps = sorted({*mixings, *(track.from_step for track in tracks)})
-        if all(track.from_step for track in tracks):
+        first_step = min((track.from_step for track in tracks), default=0)
+        if first_step:
             raise ConfigError(
-                f"the tracks of data.train join at step {self.first_steps[1]} at the earliest; "
-                "leave from_step out of a folder that is there from the first step"
+                f"the tracks of data.train join at step {first_step} at the earliest; leave "
+                "from_step out of a folder that is there from the first step"
             )
         self.stages = [
             make(

@@ -92,10 +92,7 @@ def save_model(
 
 
 def _halved(tensor: torch.Tensor) -> torch.Tensor:
-    largest = float(tensor.abs().amax()) if tensor.numel() else 0.0
-    return (
-        tensor.half() if is_halved(tensor.dtype == torch.float32, tensor.ndim, largest) else tensor
-    )
+    return tensor.half() if is_halved(tensor.numpy(force=True)) else tensor
 
 
 def load_model(folder: Path) -> tuple[SpectrogramModel, ModelCard]:

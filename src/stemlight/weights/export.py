@@ -20,15 +20,21 @@ from stemlight.separation.onnx_engine import output_of
 __all__ = ["export_onnx", "is_halved"]
 
 _OPSET = 17
-_HALF_LIMIT = 65504.0  # the largest number of 16 bits
+_MOST_ERROR = 2.0**-11  # of numbers of 16 bits, where they are neither too large nor too small
 
 
-def is_halved(is_float32: bool, n_axes: int, largest: float) -> bool:
+def is_halved(values: np.ndarray) -> bool:
     """Say whether a tensor is among those that models of 16 bits keep in 16 bits.
 
-    Vectors are not: biases and what norms count, few and of any size.
+    Vectors are not: biases and what norms count, few and of any size. Nor is what 16 bits cannot
+    hold, or hold with less than their eleven digits.
     """
-    return bool(is_float32 and n_axes >= 2 and largest < _HALF_LIMIT)
+    if values.dtype != np.float32 or values.ndim < 2 or not values.size:
+        return False
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float16).astype(np.float32)
+    error = np.linalg.norm((values - rounded).ravel())
+    return bool(error <= _MOST_ERROR * np.linalg.norm(values.ravel()))
 
 
 def _frame_multiple(network: UNet) -> int:
@@ -117,7 +123,7 @@ def _halve_weights(graph: onnx.GraphProto) -> None:
     casts = []
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if not is_halved(values.dtype == np.float32, values.ndim, np.abs(values).max(initial=0)):
+        if not is_halved(values):
             continue
         name = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
