@@ -3,8 +3,8 @@
 mixture - stems -> STFT -> each stem's share in that bin -> inverse STFT -> + stem
 
 A share goes with the root of a stem's magnitude: what is missing belongs to soft stems more often
-than their energy tells. By energy, stems would score 0.1 dB less, and their rests would be as loud
-(docs/experiments.md). A stem that is silent to the last bit gets nothing.
+than their energy tells, and by energy stems would score 0.1 dB less (docs/experiments.md). For
+that, rests become a little louder; a stem that is silent to the last bit gets nothing.
 
 The window is a sine of which neighbours overlap by half: applied before and after, its squares add
 up to one, so the shares of all stems together are what was missing, but for rounding.
