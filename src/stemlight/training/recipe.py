@@ -147,6 +147,11 @@ class HardwareConfig:
         for name in ("devices", "nodes"):
             _at_least_one(f"hardware.{name}", getattr(self, name))
 
+    @property
+    def n_processes(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.nodes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

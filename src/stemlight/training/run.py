@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
 from stemlight.errors import ConfigError, InputError
@@ -32,10 +30,11 @@ from stemlight.training.callbacks import (
 from stemlight.training.data import FoundTrack, RecipeTracks, ValidationTracks, mixed_sources
 from stemlight.training.endings import told_endings
 from stemlight.training.finetuning import model_to_train, restrict_training
+from stemlight.training.hardware import present_hardware, rounding, strategy_of
 from stemlight.training.mixing import RandomMixtures
-from stemlight.training.recipe import HardwareConfig, Recipe
+from stemlight.training.recipe import Recipe
 from stemlight.training.resuming import refuse_other_run
-from stemlight.training.sharding import ShardedTask, refuse_unsharded, sharding_strategy
+from stemlight.training.sharding import ShardedTask, refuse_unsharded
 from stemlight.training.stages import StagedMixtures
 from stemlight.training.synced_norms import synchronise_norms
 from stemlight.training.task import SeparationTask, Settings
@@ -73,7 +72,7 @@ def train(
         )
     if resume:
         refuse_other_run(checkpoint, recipe)
-    recipe = replace(recipe, hardware=_present_hardware(recipe.hardware))
+    recipe = replace(recipe, hardware=present_hardware(recipe.hardware))
     if recipe.hardware.strategy == "fsdp":
         refuse_unsharded(recipe)
     _share_of_batches(recipe, lambda: 0)  # refused before processes are started
@@ -81,7 +80,7 @@ def train(
     _refuse_window(recipe, config)
     with (
         told_endings(recipe, folder),
-        _rounding(recipe.hardware),
+        rounding(recipe.hardware),
         warnings.catch_warnings(),
     ):
         data = _Data.load(recipe, config, report)
@@ -109,7 +108,7 @@ def _task(recipe: Recipe, config: ModelConfig) -> SeparationTask:
     model = model_to_train(recipe)
     trained = restrict_training(model.network, recipe)
     hardware, on_gpu = recipe.hardware, recipe.hardware.accelerator == "cuda"
-    if _n_processes(hardware) > 1:
+    if hardware.n_processes > 1:
         synchronise_norms(model.network, on_gpu=on_gpu)
     if hardware.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -156,56 +155,7 @@ def _refuse_window(recipe: Recipe, config: ModelConfig) -> None:
         )
 
 
-# The machine
-
-
-def _present_hardware(hardware: HardwareConfig) -> HardwareConfig:
-    """Fill in what the recipe leaves to the machine, or to `torchrun`.
-
-    Raises:
-        ConfigError: it asks for what is not here.
-    """
-    there: dict[Literal["auto", "cpu", "cuda", "mps"], bool] = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    accelerator = hardware.accelerator
-    if accelerator == "auto":
-        accelerator = next(name for name, is_there in there.items() if is_there)
-    elif not there[accelerator]:
-        here = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ConfigError(f"hardware.accelerator {accelerator} is not here; choose from {here}")
-    devices, nodes = hardware.devices, hardware.nodes
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
-    if accelerator == "cuda" and devices > torch.cuda.device_count():
-        raise ConfigError(
-            f"hardware.devices is {devices}, but there are {torch.cuda.device_count()} GPUs here"
-        )
-    if accelerator == "mps" and devices * nodes > 1:
-        raise ConfigError("hardware.devices and nodes must be 1 on mps")
-    return replace(hardware, accelerator=accelerator, devices=devices, nodes=nodes)
-
-
-def _n_processes(hardware: HardwareConfig) -> int:
-    return hardware.devices * hardware.nodes
-
-
-@contextlib.contextmanager
-def _rounding(hardware: HardwareConfig) -> Iterator[None]:
-    """Set how GPUs of NVIDIA round products, while the block runs."""
-    if hardware.accelerator != "cuda":
-        yield
-        return
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = hardware.tf32
-    try:
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+# The trainer
 
 
 def _trainer(
@@ -235,7 +185,7 @@ def _trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.nodes,
-        strategy=_strategy(hardware),
+        strategy=strategy_of(hardware),
         use_distributed_sampler=False,  # `BatchShare` shares batches out
         max_steps=recipe.n_steps,
         precision=recipe.precision,
@@ -250,13 +200,6 @@ def _trainer(
         enable_progress_bar=shows_bar,
         enable_model_summary=shows_bar,
     )
-
-
-def _strategy(hardware: HardwareConfig) -> str | Strategy:
-    n_processes = _n_processes(hardware)
-    if hardware.strategy == "fsdp":
-        return sharding_strategy(n_processes)
-    return "ddp" if n_processes > 1 else "auto"
 
 
 def _refuse_blindness(recipe: Recipe) -> None:
@@ -314,7 +257,7 @@ def _share_of_batches(
         n_batches=recipe.steps_per_epoch,
         batch_size=recipe.batch_size,
         n_parts=recipe.accumulate,
-        n_processes=_n_processes(recipe.hardware),
+        n_processes=recipe.hardware.n_processes,
         rank=rank,
     )
 
